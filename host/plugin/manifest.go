@@ -1,0 +1,74 @@
+package plugin
+
+import "time"
+
+// Manifest is the content of manifest.toml, the `tocsin.manifest` section: everything the host must know of a plug-in
+// before it runs it. Unknown keys are errors.
+type Manifest struct {
+	Name        string   `toml:"name"`    // [a-z][a-z0-9_-]{0,31}: the endpoint type users write in tocsin.toml
+	Title       string   `toml:"title"`   // "Telegram"
+	Version     string   `toml:"version"` // semantic version
+	World       string   `toml:"world"`   // "endpoint" or "check"
+	Description string   `toml:"description"`
+	Authors     []string `toml:"authors"`
+	Licence     string   `toml:"licence"` // SPDX expression
+	Homepage    string   `toml:"homepage"`
+	// Help is the set-up guide, Markdown: how to get the token, the chat id ...
+	Help string `toml:"help"`
+
+	Message  Message           `toml:"message"`
+	Batch    Batch             `toml:"batch"`
+	Rate     Rate              `toml:"rate"`
+	Limits   Limits            `toml:"limits"`
+	Net      []NetWish         `toml:"net"`
+	Exec     *ExecWish         `toml:"exec"`
+	Outcomes map[string]string `toml:"outcomes"` // "2xx", "429", "exit 0" ... to an outcome of pdk.Outcome
+	Features Features          `toml:"features"`
+}
+
+// Message says what message.tmpl renders.
+type Message struct {
+	Format string `toml:"format"` // text, html, telegram_html, markdown, json: names the escaping
+	// MaxLength bounds the rendered text, counted in Unit after entities are parsed; 0 means no bound.
+	MaxLength int    `toml:"max_length"`
+	Unit      string `toml:"unit"` // runes (default), bytes, utf16
+}
+
+// Batch says how many deliveries render takes at once.
+type Batch struct {
+	Max    int           `toml:"max"`    // default 1
+	Window time.Duration `toml:"window"` // how long to wait for more; default 0
+}
+
+// Rate is a limit that the host keeps of itself.
+type Rate struct {
+	Count int           `toml:"count"` // requests ...
+	Per   time.Duration `toml:"per"`   // ... in this time, for each endpoint; 0: no limit
+}
+
+// Limits are what the module asks for; the host caps each.
+type Limits struct {
+	MemoryMB int           `toml:"memory_mb"` // default 64
+	Timeout  time.Duration `toml:"timeout"`   // of a request; default 15 s
+	Parallel int           `toml:"parallel"`  // requests under way at once for each endpoint; default 1
+}
+
+// NetWish is one host the plug-in wants to reach.
+type NetWish struct {
+	Scheme string `toml:"scheme"` // https, http; empty: as in the URL parameter
+	// Host is a name, or {endpoint.PARAMETER}: the host of that URL parameter, granted because an administrator typed it.
+	Host   string `toml:"host"`
+	Port   int    `toml:"port"` // 0: the scheme's own, or the parameter's
+	Reason string `toml:"reason"`
+}
+
+// ExecWish asks to run scripts of the scripts folder.
+type ExecWish struct {
+	Reason string `toml:"reason"`
+}
+
+// Features tells users what the plug-in can do.
+type Features struct {
+	EditOnRelease bool `toml:"edit_on_release"`
+	Idempotent    bool `toml:"idempotent"` // the service drops repeats of one delivery id
+}

@@ -1,0 +1,222 @@
+package pdk
+
+// RenderInput is what the host hands to an endpoint's render function: a batch of deliveries that share one endpoint and
+// one recipient.
+type RenderInput struct {
+	// Now is the host's clock in Unix milliseconds; the guest has no clock of its own.
+	Now int64 `json:"now"`
+	// Locale is the language messages are wanted in, such as "en" or "it".
+	Locale string `json:"locale"`
+	// Endpoint and Recipient are the parameters, checked against the plug-in's lint schema, defaults filled in. A
+	// secret is an opaque placeholder that the host replaces when it sends the request.
+	Endpoint  Params `json:"endpoint"`
+	Recipient Params `json:"recipient"`
+	// Deliveries holds at least one and at most the manifest's [batch] max.
+	Deliveries []Delivery `json:"deliveries"`
+}
+
+// Delivery is one alert on its way to one recipient.
+type Delivery struct {
+	// ID is the delivery's UUID. It stays the same over all attempts, so it is the idempotency key.
+	ID    string `json:"id"`
+	Alert Alert  `json:"alert"`
+	// Text is the alert rendered with the plug-in's message template, in the format the manifest declares and within
+	// its length limit; Subject its template's "subject" block, plain text of one line.
+	Text    string `json:"text"`
+	Subject string `json:"subject"`
+	// Plain is true after a bad_payload verdict: Text is then plain text without any markup.
+	Plain bool `json:"plain,omitempty"`
+	// Attempt counts from 1.
+	Attempt int `json:"attempt"`
+	// ProviderID is, on a release, what the service called the message of the engage; empty if unknown.
+	ProviderID string `json:"provider_id,omitempty"`
+}
+
+// Alert is one alert. Fields that do not apply to its entity are zero.
+type Alert struct {
+	ID          string  `json:"id"`
+	Entity      string  `json:"entity"` // flow, host, mac, network, interface, system ...
+	EntityID    int     `json:"entity_id"`
+	EntityValue string  `json:"entity_value"`
+	AlertID     int     `json:"alert_id"`
+	Check       string  `json:"check"` // "flow/tls_certificate_expired"
+	Title       string  `json:"title"`
+	Category    string  `json:"category"`
+	Severity    string  `json:"severity"` // none, debug, info, notice, warning, error, critical, alert, emergency
+	SeverityID  int     `json:"severity_id"`
+	Score       int     `json:"score"`
+	Action      string  `json:"action"` // store, engage, release
+	Tstamp      int64   `json:"tstamp"` // Unix seconds
+	Time        string  `json:"time"`   // RFC 3339, UTC
+	Message     string  `json:"message"`
+	Advice      string  `json:"advice,omitempty"`
+	EngagedAt   int64   `json:"engaged_tstamp,omitempty"` // on a release: when it began, Unix seconds
+	Key         string  `json:"key,omitempty"`            // names the condition; engage and release share it
+	Interface   string  `json:"interface,omitempty"`
+	IP          string  `json:"ip,omitempty"`
+	Name        string  `json:"name,omitempty"`
+	MAC         string  `json:"mac,omitempty"`
+	Local       bool    `json:"local,omitempty"`
+	Attacker    string  `json:"attacker,omitempty"`
+	Victim      string  `json:"victim,omitempty"`
+	Value       float64 `json:"value,omitempty"`
+	Threshold   float64 `json:"threshold,omitempty"`
+
+	L4          string    `json:"l4,omitempty"`
+	Client      string    `json:"client,omitempty"`
+	ClientPort  uint16    `json:"client_port,omitempty"`
+	Server      string    `json:"server,omitempty"`
+	ServerPort  uint16    `json:"server_port,omitempty"`
+	ClientLocal bool      `json:"client_local,omitempty"`
+	ServerLocal bool      `json:"server_local,omitempty"`
+	VLAN        uint16    `json:"vlan,omitempty"`
+	Protocol    string    `json:"protocol,omitempty"`
+	Hostname    string    `json:"hostname,omitempty"`
+	CommunityID string    `json:"community_id,omitempty"`
+	First       int64     `json:"first,omitempty"`
+	Last        int64     `json:"last,omitempty"`
+	Packets     [2]uint64 `json:"packets,omitzero"` // client to server, server to client
+	Bytes       [2]uint64 `json:"bytes,omitzero"`
+	Info        string    `json:"info,omitempty"`
+
+	// Raw is the alert's JSON exactly as the host wrote it. An endpoint that passes alerts on whole (webhook, shell)
+	// copies it and so carries keys that a newer host adds.
+	Raw []byte `json:"-"`
+}
+
+// RenderOutput is what render returns.
+type RenderOutput struct {
+	Requests []Request `json:"requests"`
+	// Rejected names deliveries that cannot be rendered at all, with the reason; the host treats them as bad_payload.
+	Rejected []Verdict `json:"rejected,omitempty"`
+}
+
+// Request is one thing the host shall do. Exactly one of the kind's fields is set.
+type Request struct {
+	// Deliveries are the ids of the deliveries this request carries. Every delivery stands in exactly one request.
+	Deliveries []string     `json:"deliveries"`
+	HTTP       *HTTPRequest `json:"http,omitempty"`
+	Exec       *ExecRequest `json:"exec,omitempty"`
+	// Note is the plug-in's own and comes back in classify; at most 4 KiB.
+	Note string `json:"note,omitempty"`
+}
+
+// HTTPRequest is an HTTP request. A secret's placeholder may stand in URL, a header's value or Body.
+type HTTPRequest struct {
+	Method  string   `json:"method"`
+	URL     string   `json:"url"`
+	Headers []Header `json:"headers,omitempty"`
+	Body    string   `json:"body,omitempty"`
+	// Sign asks the host to add a signature header over the final body; see Sign. The guest never sees the key.
+	Sign *Sign `json:"sign,omitempty"`
+}
+
+// Header is one HTTP header field.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Sign asks for a signature in a header. Scheme "standard-webhooks" adds webhook-id, webhook-timestamp and
+// webhook-signature as the Standard Webhooks specification 1.0 says.
+type Sign struct {
+	Scheme string   `json:"scheme"`
+	ID     string   `json:"id"`
+	Keys   []string `json:"keys"` // placeholders of secrets; more than one during a rotation
+}
+
+// ExecRequest runs a script of the scripts folder, without a shell.
+type ExecRequest struct {
+	Script string   `json:"script"` // a name within the scripts folder
+	Args   []string `json:"args,omitempty"`
+	Stdin  string   `json:"stdin,omitempty"`
+	// TimeoutMS bounds the run; 0 means the host's default, and the host's maximum bounds it.
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+}
+
+// ClassifyInput is what the host hands to classify: a request of render and what came of it. Either Response or Error is
+// set.
+type ClassifyInput struct {
+	Now      int64           `json:"now"`
+	Request  RequestInfo     `json:"request"`
+	Response *Response       `json:"response,omitempty"`
+	Error    *TransportError `json:"error,omitempty"`
+	// Plain tells that the request was already the plain-text one.
+	Plain bool `json:"plain,omitempty"`
+}
+
+// RequestInfo is what classify may know of the request: not its body.
+type RequestInfo struct {
+	Deliveries []string `json:"deliveries"`
+	Kind       string   `json:"kind"` // http, exec
+	Note       string   `json:"note,omitempty"`
+}
+
+// Response is what a request brought: an HTTP answer, or a script's end.
+type Response struct {
+	// Status is the HTTP status, or the exit code of a script.
+	Status int `json:"status"`
+	// Headers have lower-case names; of several values the first.
+	Headers map[string]string `json:"headers,omitempty"`
+	// Body is the answer's body or the script's standard output, capped; Stderr the script's standard error.
+	Body      string `json:"body,omitempty"`
+	Stderr    string `json:"stderr,omitempty"`
+	Truncated bool   `json:"truncated,omitempty"`
+}
+
+// TransportError says why there was no response.
+type TransportError struct {
+	// Stage is dns, connect, tls, send, read, timeout, start (a script could not be started) or denied (the host refused).
+	Stage   string `json:"stage"`
+	Message string `json:"message"`
+	// Ambiguous is true when the service may have taken the request all the same.
+	Ambiguous bool `json:"ambiguous,omitempty"`
+}
+
+// ClassifyOutput is what classify returns.
+type ClassifyOutput struct {
+	Verdicts []Verdict `json:"verdicts"`
+}
+
+// Verdict says what became of a delivery.
+type Verdict struct {
+	// Delivery is a delivery's id; empty means every delivery of the request that has no verdict of its own.
+	Delivery string  `json:"delivery,omitempty"`
+	Outcome  Outcome `json:"outcome"`
+	// RetryAfterMS is for Retry and EndpointBroken: do not call this endpoint again before so many milliseconds.
+	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
+	// Reason is one line for a person; never a secret.
+	Reason string `json:"reason,omitempty"`
+	// ProviderID is what the service calls the message; the host gives it back on release.
+	ProviderID string `json:"provider_id,omitempty"`
+}
+
+// Outcome is the kind of a verdict.
+type Outcome string
+
+// The outcomes.
+const (
+	Delivered      Outcome = "delivered"
+	Accepted       Outcome = "accepted"        // taken, not confirmed
+	Duplicate      Outcome = "duplicate"       // it was there already: a success
+	Retry          Outcome = "retry"           // a passing fault: try again
+	BadPayload     Outcome = "bad_payload"     // this alert only: the host asks once more for plain text
+	EndpointBroken Outcome = "endpoint_broken" // the configuration is at fault: hold the endpoint, tell the user
+)
+
+// LintInput is what the optional lint function is given; it says what a schema cannot.
+type LintInput struct {
+	Endpoint  Params `json:"endpoint"`
+	Recipient Params `json:"recipient,omitempty"` // empty when only the endpoint is checked
+}
+
+// LintOutput lists the problems found.
+type LintOutput struct {
+	Problems []Problem `json:"problems"`
+}
+
+// Problem is one mistake in the parameters.
+type Problem struct {
+	Field   string `json:"field"` // "endpoint.webhook_url"
+	Message string `json:"message"`
+}
