@@ -1,0 +1,329 @@
+// Package config reads tocsin.toml: its keys, their defaults and what each must look like. It checks what can be checked
+// without a plug-in, a database or a network; what the keys set in motion is package app's.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
+)
+
+// Config is a checked tocsin.toml with defaults filled in and paths made relative to the file's folder.
+type Config struct {
+	// File is where it was read from; empty for Default.
+	File string `toml:"-"`
+	// DataDir holds the database and the cache of compiled plug-ins.
+	DataDir string `toml:"data_dir"`
+	// Locale is the language of messages to recipients that name none.
+	Locale string `toml:"locale"`
+
+	Plugins    Plugins     `toml:"plugins"`
+	Capture    Capture     `toml:"capture"`
+	Checks     Checks      `toml:"checks"`
+	Delivery   Delivery    `toml:"delivery"`
+	Egress     Egress      `toml:"egress"`
+	Endpoints  []Endpoint  `toml:"endpoint"`
+	Recipients []Recipient `toml:"recipient"`
+
+	doc *strict.Document
+}
+
+// Plugins says where plug-ins lie.
+type Plugins struct {
+	Folder string `toml:"folder"`
+}
+
+// Capture says what is local.
+type Capture struct {
+	LocalNetworks []string `toml:"local_networks"` // CIDR; default: the private ranges
+	MaxFlows      int      `toml:"max_flows"`      // 0: the flow table's default
+}
+
+// Checks turns checks on and off and sets their parameters; keys are "flow/KEY" and "host/KEY".
+type Checks struct {
+	Enable     []string                  `toml:"enable"`
+	Disable    []string                  `toml:"disable"`
+	Parameters map[string]map[string]any `toml:"parameters"`
+}
+
+// Delivery bounds how long an alert is tried and how long a stop may take.
+type Delivery struct {
+	MaxAge       Duration `toml:"max_age"`       // a delivery older than this is a dead letter; default 72h
+	DrainTimeout Duration `toml:"drain_timeout"` // for what is in flight at a stop; default 20s
+	Retention    Duration `toml:"retention"`     // settled deliveries are kept so long; default 720h
+}
+
+// Egress says what deliveries may reach beyond what plug-ins are granted.
+type Egress struct {
+	Scripts      string   `toml:"scripts"`       // folder of scripts that the shell kind may run; default "scripts"
+	AllowPrivate []string `toml:"allow_private"` // CIDR: private ranges that host names may resolve to
+	Proxy        string   `toml:"proxy"`         // URL of an HTTP proxy; empty: none
+}
+
+// Endpoint configures one endpoint of a type that a plug-in offers.
+type Endpoint struct {
+	Name       string         `toml:"name"`
+	Type       string         `toml:"type"`
+	Parameters map[string]any `toml:"parameters"`
+}
+
+// Recipient sends alerts that pass its filters to an endpoint. An empty list filters nothing.
+type Recipient struct {
+	Name            string         `toml:"name"`
+	Endpoint        string         `toml:"endpoint"`
+	MinimumSeverity string         `toml:"minimum_severity"` // default "none": every alert
+	Categories      []string       `toml:"categories"`
+	Entities        []string       `toml:"entities"`
+	Checks          []string       `toml:"checks"` // explicit alert types; wins over categories and entities
+	Actions         []string       `toml:"actions"`
+	Locale          string         `toml:"locale"`
+	Parameters      map[string]any `toml:"parameters"`
+}
+
+// Duration is a time.Duration written like "90s" or "72h".
+type Duration time.Duration
+
+// UnmarshalText reads a duration; it must not be negative.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is no duration: write a number and a unit, such as \"90s\", \"15m\" or \"72h\"", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Default is the configuration without a file: no endpoints, paths below dir.
+func Default(dir string) *Config {
+	c := &Config{}
+	c.fill(dir)
+	return c
+}
+
+// Load reads a configuration file. The error joins every mistake found, each with file and line.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("configuration file %s does not exist: create it (tocsin config example prints one) or name another with -c", path)
+		}
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a configuration; path names it in errors, and relative paths in it start at its folder.
+func Parse(path string, data []byte) (*Config, error) {
+	c := &Config{File: path}
+	doc, err := strict.Decode(path, data, c)
+	if err != nil {
+		return nil, err
+	}
+	c.doc = doc
+	c.fill(filepath.Dir(path))
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Config) fill(dir string) {
+	orElse := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	orElse(&c.DataDir, "data")
+	orElse(&c.Locale, "en")
+	orElse(&c.Plugins.Folder, "plugins.d")
+	orElse(&c.Egress.Scripts, "scripts")
+	for _, p := range []*string{&c.DataDir, &c.Plugins.Folder, &c.Egress.Scripts} {
+		if !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	if c.Capture.LocalNetworks == nil {
+		c.Capture.LocalNetworks = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "::1/128", "fc00::/7", "fe80::/10"}
+	}
+	days := func(d *Duration, v time.Duration) {
+		if *d == 0 {
+			*d = Duration(v)
+		}
+	}
+	days(&c.Delivery.MaxAge, 72*time.Hour)
+	days(&c.Delivery.DrainTimeout, 20*time.Second)
+	days(&c.Delivery.Retention, 720*time.Hour)
+}
+
+// Dir is the folder that relative paths and `file:` references start at.
+func (c *Config) Dir() string { return filepath.Dir(c.File) }
+
+// EndpointProblem makes an error at a key of endpoint i, such as "parameters.webhook_url".
+func (c *Config) EndpointProblem(i int, key, text string) error {
+	return c.problem("endpoint", i, key, text)
+}
+
+// RecipientProblem makes an error at a key of recipient i.
+func (c *Config) RecipientProblem(i int, key, text string) error {
+	return c.problem("recipient", i, key, text)
+}
+
+// Problem makes an error at a key outside endpoints and recipients.
+func (c *Config) Problem(key, text string) error { return c.problem("", 0, key, text) }
+
+func (c *Config) problem(table string, i int, key, text string) error {
+	if c.doc == nil {
+		return errors.New(text)
+	}
+	return c.doc.Problem(table, i, key, text)
+}
+
+var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+const nameHint = "use 1 to 64 letters, digits, dots, dashes and underscores, starting with a letter or digit"
+
+func (c *Config) check() error {
+	var errs []error
+	add := func(err error) { errs = append(errs, err) }
+	if _, err := Prefixes(c.Capture.LocalNetworks); err != nil {
+		add(c.Problem("capture.local_networks", err.Error()))
+	}
+	if _, err := Prefixes(c.Egress.AllowPrivate); err != nil {
+		add(c.Problem("egress.allow_private", err.Error()))
+	}
+	if c.Capture.MaxFlows < 0 {
+		add(c.Problem("capture.max_flows", fmt.Sprintf("max_flows is %d: it must be positive, or 0 for the default", c.Capture.MaxFlows)))
+	}
+	endpoints := map[string]int{}
+	var names []string
+	for i, e := range c.Endpoints {
+		switch _, twice := endpoints[e.Name]; {
+		case e.Name == "":
+			add(c.EndpointProblem(i, "", "this endpoint has no name: add name = \"...\""))
+		case !name.MatchString(e.Name):
+			add(c.EndpointProblem(i, "name", fmt.Sprintf("endpoint name %q: %s", e.Name, nameHint)))
+		case twice:
+			add(c.EndpointProblem(i, "name", fmt.Sprintf("a second endpoint is named %q: give each its own name", e.Name)))
+		}
+		endpoints[e.Name] = i
+		names = append(names, e.Name)
+		if e.Type == "" {
+			add(c.EndpointProblem(i, "", fmt.Sprintf("endpoint %q has no type: add type = \"...\" (tocsin plugin list shows the types)", e.Name)))
+		}
+	}
+	recipients := map[string]bool{}
+	for i, r := range c.Recipients {
+		switch {
+		case r.Name == "":
+			add(c.RecipientProblem(i, "", "this recipient has no name: add name = \"...\""))
+		case !name.MatchString(r.Name):
+			add(c.RecipientProblem(i, "name", fmt.Sprintf("recipient name %q: %s", r.Name, nameHint)))
+		case recipients[r.Name]:
+			add(c.RecipientProblem(i, "name", fmt.Sprintf("a second recipient is named %q: give each its own name", r.Name)))
+		}
+		recipients[r.Name] = true
+		if _, ok := endpoints[r.Endpoint]; !ok {
+			text := fmt.Sprintf("recipient %q: there is no endpoint %q", r.Name, r.Endpoint)
+			if r.Endpoint == "" {
+				text = fmt.Sprintf("recipient %q names no endpoint", r.Name)
+			}
+			if near := strict.Nearest(r.Endpoint, names); near != "" {
+				text += fmt.Sprintf(": did you mean %q?", near)
+			} else if len(names) > 0 {
+				text += ": it is one of " + strings.Join(names, ", ")
+			} else {
+				text += ": add an [[endpoint]] first"
+			}
+			add(c.RecipientProblem(i, "endpoint", text))
+		}
+		if _, err := r.severity(); err != nil {
+			add(c.RecipientProblem(i, "minimum_severity", fmt.Sprintf("recipient %q: %v", r.Name, err)))
+		}
+		for key, err := range r.lists() {
+			if err != nil {
+				add(c.RecipientProblem(i, key, fmt.Sprintf("recipient %q: %v", r.Name, err)))
+			}
+		}
+	}
+	slices.SortStableFunc(errs, func(a, b error) int { return lineOf(a) - lineOf(b) })
+	return errors.Join(errs...)
+}
+
+func lineOf(err error) int {
+	if p, ok := errors.AsType[*strict.Problem](err); ok {
+		return p.Line
+	}
+	return 0
+}
+
+func (r *Recipient) severity() (alert.Severity, error) {
+	if r.MinimumSeverity == "" {
+		return alert.None, nil
+	}
+	return alert.ParseSeverity(r.MinimumSeverity)
+}
+
+func (r *Recipient) lists() map[string]error {
+	_, e1 := parseAll(r.Categories, alert.ParseCategory)
+	_, e2 := parseAll(r.Entities, alert.ParseEntity)
+	_, e3 := parseAll(r.Actions, alert.ParseAction)
+	return map[string]error{"categories": e1, "entities": e2, "actions": e3}
+}
+
+// Filter is what a recipient's filters say, in the alert model's own types.
+type Filter struct {
+	MinSeverity alert.Severity
+	Categories  []alert.Category
+	Entities    []alert.Entity
+	Actions     []alert.Action
+}
+
+// Filter gives the filters of a recipient of a checked configuration.
+func (r *Recipient) Filter() Filter {
+	var f Filter
+	f.MinSeverity, _ = r.severity()
+	f.Categories, _ = parseAll(r.Categories, alert.ParseCategory)
+	f.Entities, _ = parseAll(r.Entities, alert.ParseEntity)
+	f.Actions, _ = parseAll(r.Actions, alert.ParseAction)
+	return f
+}
+
+func parseAll[T any](ss []string, parse func(string) (T, error)) ([]T, error) {
+	var vs []T
+	for _, s := range ss {
+		v, err := parse(s)
+		if err != nil {
+			return nil, err
+		}
+		vs = append(vs, v)
+	}
+	return vs, nil
+}
+
+// Prefixes reads networks in CIDR notation; a bare address means itself alone.
+func Prefixes(ss []string) ([]netip.Prefix, error) {
+	var ps []netip.Prefix
+	for _, s := range ss {
+		s = strings.TrimSpace(s)
+		if a, err := netip.ParseAddr(s); err == nil {
+			ps = append(ps, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no network: write it like 192.0.2.0/24 or 2001:db8::/32", s)
+		}
+		ps = append(ps, p.Masked())
+	}
+	return ps, nil
+}
