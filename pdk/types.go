@@ -80,14 +80,16 @@ type Alert struct {
 	Info        string    `json:"info,omitempty"`
 
 	// Raw is the alert's JSON exactly as the host wrote it. An endpoint that passes alerts on whole (webhook, shell)
-	// copies it and so carries keys that a newer host adds.
+	// copies it and so carries keys that a newer host adds. On the host Raw alone is enough: where it is set, it is
+	// what the guest is given, and the other fields are not looked at.
 	Raw []byte `json:"-"`
 }
 
 // RenderOutput is what render returns.
 type RenderOutput struct {
 	Requests []Request `json:"requests"`
-	// Rejected names deliveries that cannot be rendered at all, with the reason; the host treats them as bad_payload.
+	// Rejected names deliveries that get no request, each with the reason and one of the outcomes bad_payload (also
+	// meant by an empty outcome), rejected, or skipped.
 	Rejected []Verdict `json:"rejected,omitempty"`
 }
 
@@ -109,6 +111,14 @@ type HTTPRequest struct {
 	Body    string   `json:"body,omitempty"`
 	// Sign asks the host to add a signature header over the final body; see Sign. The guest never sees the key.
 	Sign *Sign `json:"sign,omitempty"`
+	// Basic asks the host for HTTP Basic authentication. The guest cannot encode it itself, as it has no secrets.
+	Basic *Basic `json:"basic,omitempty"`
+}
+
+// Basic is a user and a password for HTTP Basic authentication (RFC 7617). Both may be placeholders of secrets.
+type Basic struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
 }
 
 // Header is one HTTP header field.
@@ -201,8 +211,19 @@ const (
 	Duplicate      Outcome = "duplicate"       // it was there already: a success
 	Retry          Outcome = "retry"           // a passing fault: try again
 	BadPayload     Outcome = "bad_payload"     // this alert only: the host asks once more for plain text
+	Rejected       Outcome = "rejected"        // this alert only, and plain text would not help: a dead letter at once
+	Skipped        Outcome = "skipped"         // the recipient's parameters say not to send it: done, without a request
 	EndpointBroken Outcome = "endpoint_broken" // the configuration is at fault: hold the endpoint, tell the user
 )
+
+// Valid reports whether o is an outcome that this version of the interface knows.
+func (o Outcome) Valid() bool {
+	switch o {
+	case Delivered, Accepted, Duplicate, Retry, BadPayload, Rejected, Skipped, EndpointBroken:
+		return true
+	}
+	return false
+}
 
 // LintInput is what the optional lint function is given; it says what a schema cannot.
 type LintInput struct {
@@ -219,4 +240,23 @@ type LintOutput struct {
 type Problem struct {
 	Field   string `json:"field"` // "endpoint.webhook_url"
 	Message string `json:"message"`
+}
+
+// ProbeInput is what the optional probe function is given: the parameters of an endpoint and one of its recipients.
+type ProbeInput struct {
+	Now       int64  `json:"now"`
+	Locale    string `json:"locale"`
+	Endpoint  Params `json:"endpoint"`
+	Recipient Params `json:"recipient,omitempty"`
+}
+
+// ProbeOutput lists requests that test a configuration, in order; none of them posts a message if that can be helped.
+type ProbeOutput struct {
+	Steps []ProbeStep `json:"steps"`
+}
+
+// ProbeStep is one request of a probe. It is judged by classify, as the requests of render are.
+type ProbeStep struct {
+	Title   string  `json:"title"` // "Is the token right?"
+	Request Request `json:"request"`
 }
