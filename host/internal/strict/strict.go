@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -60,24 +62,27 @@ func Decode(file string, data []byte, v any) (*Document, error) {
 	return doc, errors.Join(errs...)
 }
 
+// placed is the form in which the library tells where a value of the wrong type stands.
+var placed = regexp.MustCompile(`^line (\d+)(?: \(last key "([^"]*)"\))?: (.*)$`)
+
 func (d *Document) explain(err error) error {
-	pe, ok := errors.AsType[toml.ParseError](err)
-	if !ok {
-		return &Problem{File: d.File, Text: strings.TrimPrefix(err.Error(), "toml: ")}
+	text := strings.TrimPrefix(err.Error(), "toml: ")
+	p := &Problem{File: d.File, Text: text}
+	key := ""
+	if m := placed.FindStringSubmatch(text); m != nil {
+		p.Line, _ = strconv.Atoi(m[1])
+		key, p.Text = m[2], m[3]
 	}
-	text := pe.Message
-	if text == "" {
-		text = strings.TrimPrefix(pe.Error(), "toml: ")
-		if _, rest, ok := strings.Cut(text, "): "); ok && strings.HasPrefix(text, "line ") {
-			text = rest
-		} else if _, rest, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(text, "line ") {
-			text = rest
-		}
+	if pe, ok := errors.AsType[toml.ParseError](err); ok && pe.Message != "" {
+		p.Line, key, p.Text = pe.Position.Line, pe.LastKey, pe.Message
 	}
-	if pe.LastKey != "" {
-		text = fmt.Sprintf("%s: %s", pe.LastKey, text)
+	p.Text = strings.ReplaceAll(p.Text, "incompatible types: TOML value has type", "this is a")
+	p.Text = strings.ReplaceAll(p.Text, "; destination has type slice", ": write a list, [\"...\"]")
+	p.Text = strings.ReplaceAll(p.Text, "; destination has type", ": it must be a")
+	if key != "" {
+		p.Text = key + ": " + p.Text
 	}
-	return &Problem{File: d.File, Line: pe.Position.Line, Text: text}
+	return p
 }
 
 func parent(path string) string {

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+)
+
+const good = `
+data_dir = "/var/lib/tocsin"
+[capture]
+local_networks = ["192.0.2.0/24", "2001:db8::1"]
+[checks]
+enable = ["host/syn_scan"]
+[checks.parameters."flow/unexpected_dns"]
+items = ["192.0.2.53"]
+[delivery]
+max_age = "2h"
+[[endpoint]]
+name = "bot"
+type = "telegram"
+parameters.telegram_token = "env:TOKEN"
+[[recipient]]
+name = "ops"
+endpoint = "bot"
+minimum_severity = "Error"
+categories = ["security"]
+actions = ["engage", "release"]
+parameters = { telegram_channel = "-100" }
+`
+
+func TestParse(t *testing.T) {
+	c, err := Parse("/etc/tocsin/tocsin.toml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DataDir != "/var/lib/tocsin" || c.Plugins.Folder != filepath.Join("/etc/tocsin", "plugins.d") {
+		t.Errorf("folders %s and %s", c.DataDir, c.Plugins.Folder)
+	}
+	if got := time.Duration(c.Delivery.MaxAge); got != 2*time.Hour {
+		t.Errorf("max_age %v", got)
+	}
+	f := c.Recipients[0].Filter()
+	if f.MinSeverity != alert.Error || len(f.Categories) != 1 || len(f.Actions) != 2 || f.Actions[1] != alert.Release {
+		t.Errorf("filter %+v", f)
+	}
+	if got := c.Endpoints[0].Parameters["telegram_token"]; got != "env:TOKEN" {
+		t.Errorf("token %v", got)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"unknown key", "max_age", "max_aeg", `tocsin.toml:10: unknown key "delivery.max_aeg": did you mean "delivery.max_age"?`},
+		{"unknown endpoint", `endpoint = "bot"`, `endpoint = "bto"`, `tocsin.toml:17: recipient "ops": there is no endpoint "bto": did you mean "bot"?`},
+		{"no endpoint", `endpoint = "bot"`, ``, `tocsin.toml:15: recipient "ops" names no endpoint`},
+		{"severity", `"Error"`, `"bad"`, `tocsin.toml:18: recipient "ops": unknown severity "bad": it is one of none, debug`},
+		{"category", `["security"]`, `["secrity"]`, `tocsin.toml:19: recipient "ops": unknown category "secrity"`},
+		{"action", `"engage", "release"`, `"engaged"`, `tocsin.toml:20: recipient "ops": unknown action "engaged"`},
+		{"network", `"192.0.2.0/24"`, `"192.0.2.0/33"`, `tocsin.toml:4: "192.0.2.0/33" is no network`},
+		{"duration", `"2h"`, `"2 hours"`, `tocsin.toml:10: `},
+		{"type", `[[endpoint]]`, "[[endpoint]]\nname=\"x\"\n[[endpoint]]", `tocsin.toml:11: endpoint "x" has no type`},
+		{"name twice", `[[recipient]]`, "[[endpoint]]\nname=\"bot\"\ntype=\"shell\"\n[[recipient]]", `tocsin.toml:16: a second endpoint is named "bot"`},
+		{"name", `name = "bot"`, `name = "my bot"`, `tocsin.toml:12: endpoint name "my bot": use 1 to 64 letters`},
+		{"wrong type", `enable = ["host/syn_scan"]`, `enable = "host/syn_scan"`, `tocsin.toml:6: `},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("tocsin.toml", []byte(strings.Replace(good, c.from, c.to, 1)))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "tocsin.toml"))
+	if err == nil || !strings.Contains(err.Error(), "does not exist: create it") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(good)
+	f.Fuzz(func(_ *testing.T, s string) { _, _ = Parse("tocsin.toml", []byte(s)) })
+}
