@@ -38,6 +38,9 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("%s: not a capture: it is %s; pcap and pcapng files are read, plain or compressed with gzip", e.File, found)
 }
 
+// describeLen is how many bytes describe looks at.
+const describeLen = 256
+
 var magics = []struct{ magic, name string }{
 	{"\x7fELF", "an ELF executable"},
 	{"MZ", "a Windows executable"},
@@ -68,7 +71,6 @@ func describe(head []byte) string {
 			return m.name
 		}
 	}
-	head = head[:min(len(head), 256)]
 	text := bytes.TrimSpace(head)
 	switch {
 	case len(text) > 0 && isText(head) && (text[0] == '{' || text[0] == '['):

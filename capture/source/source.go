@@ -109,7 +109,10 @@ func NewReader(in io.Reader, name string) (*Reader, error) {
 	if ok, err := r.openPcapng(head); ok || err != nil {
 		return r, err
 	}
-	return nil, &FormatError{File: name, Found: describe(head), Gzip: r.zipped}
+	if err := r.fill(describeLen); err != nil {
+		return nil, err
+	}
+	return nil, &FormatError{File: name, Found: describe(r.buf[:min(r.end, describeLen)]), Gzip: r.zipped}
 }
 
 // unzip puts a decompressor behind what is buffered and starts over.
