@@ -1,0 +1,316 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	extism "github.com/extism/go-sdk"
+)
+
+const (
+	i32 = extism.ValueTypeI32
+	i64 = extism.ValueTypeI64
+)
+
+// signature is the type of a host function.
+type signature struct {
+	params, results []extism.ValueType
+}
+
+// envTypes are the functions of "extism:host/env" with their types: those of Extism's kernel 1.x that its PDKs import.
+var envTypes = map[string]signature{
+	"alloc":            {[]byte{i64}, []byte{i64}},
+	"free":             {[]byte{i64}, nil},
+	"length":           {[]byte{i64}, []byte{i64}},
+	"length_unsafe":    {[]byte{i64}, []byte{i64}},
+	"load_u8":          {[]byte{i64}, []byte{i32}},
+	"load_u64":         {[]byte{i64}, []byte{i64}},
+	"store_u8":         {[]byte{i64, i32}, nil},
+	"store_u64":        {[]byte{i64, i64}, nil},
+	"input_length":     {nil, []byte{i64}},
+	"input_offset":     {nil, []byte{i64}},
+	"input_set":        {[]byte{i64, i64}, nil},
+	"input_load_u8":    {[]byte{i64}, []byte{i32}},
+	"input_load_u64":   {[]byte{i64}, []byte{i64}},
+	"output_set":       {[]byte{i64, i64}, nil},
+	"output_length":    {nil, []byte{i64}},
+	"output_offset":    {nil, []byte{i64}},
+	"error_set":        {[]byte{i64}, nil},
+	"error_get":        {nil, []byte{i64}},
+	"reset":            {nil, nil},
+	"memory_bytes":     {nil, []byte{i64}},
+	"config_get":       {[]byte{i64}, []byte{i64}},
+	"var_get":          {[]byte{i64}, []byte{i64}},
+	"var_set":          {[]byte{i64, i64}, nil},
+	"http_request":     {[]byte{i64, i64}, []byte{i64}},
+	"http_status_code": {nil, []byte{i32}},
+	"http_headers":     {nil, []byte{i64}},
+	"get_log_level":    {nil, []byte{i32}},
+	"log_trace":        {[]byte{i64}, nil},
+	"log_debug":        {[]byte{i64}, nil},
+	"log_info":         {[]byte{i64}, nil},
+	"log_warn":         {[]byte{i64}, nil},
+	"log_error":        {[]byte{i64}, nil},
+}
+
+// stop is the panic by which a host function ends a guest's call; wazero turns it into the call's error.
+type stop struct{ error }
+
+// env is what the host functions work on: the blocks that host and guest exchange during one call of one instance. The
+// guest addresses them by offsets into arena. Offset 0 is no block.
+type env struct {
+	arena  []byte
+	blocks []block // in order of offset
+	limit  int     // of the arena, in bytes
+
+	input, output, failure block
+	outputSet              bool
+
+	budget   int // host calls left
+	deadline time.Time
+	export   string // being called, for messages
+	plugin   string
+	logs     *guestLog
+}
+
+type block struct{ at, size uint64 }
+
+// firstBlock keeps offset 0 free and everything aligned to 8 bytes.
+const firstBlock = 8
+
+// begin makes the arena ready for a call with this input.
+func (e *env) begin(export string, input []byte, limit, budget int, deadline time.Time) {
+	e.arena = append(e.arena[:0], make([]byte, firstBlock)...)
+	e.blocks = e.blocks[:0]
+	e.limit = limit + len(input)
+	e.output, e.failure, e.outputSet = block{}, block{}, false
+	e.budget, e.deadline, e.export = budget, deadline, export
+	e.input = block{firstBlock, uint64(len(input))}
+	e.blocks = append(e.blocks, e.input)
+	e.arena = append(e.arena, input...)
+	e.arena = append(e.arena, make([]byte, -len(e.arena)&7)...)
+}
+
+// charge counts a host call. The clock is looked at now and then: host calls are the only place where a guest that calls
+// the host in a loop can be stopped by time.
+func (e *env) charge() {
+	e.budget--
+	if e.budget <= 0 {
+		panic(stop{&FuelError{e.plugin, e.export, "host calls"}})
+	}
+	if e.budget&0x3ff == 0 {
+		e.clock()
+	}
+}
+
+func (e *env) clock() {
+	if time.Now().After(e.deadline) {
+		panic(stop{&FuelError{e.plugin, e.export, "time"}})
+	}
+}
+
+func (e *env) trap(reason string) {
+	panic(stop{&TrapError{Plugin: e.plugin, Export: e.export, Reason: reason}})
+}
+
+// bytes gives n bytes at an offset of the arena.
+func (e *env) bytes(at, n uint64) []byte {
+	if at < firstBlock || at > uint64(len(e.arena)) || n > uint64(len(e.arena))-at {
+		e.trap("it used memory of the host that it does not own")
+	}
+	return e.arena[at : at+n]
+}
+
+func (e *env) alloc(n uint64) uint64 {
+	at := uint64(len(e.arena))
+	if n > uint64(e.limit) || at+n > uint64(e.limit) || len(e.blocks) >= 1<<16 {
+		e.trap("it asked for more of the host's memory than a call may have")
+	}
+	e.arena = append(e.arena, make([]byte, (n+7)&^7)...)
+	e.blocks = append(e.blocks, block{at, n})
+	return at
+}
+
+func (e *env) find(at uint64) (int, bool) {
+	return slices.BinarySearchFunc(e.blocks, at, func(b block, at uint64) int {
+		switch {
+		case b.at < at:
+			return -1
+		case b.at > at:
+			return 1
+		}
+		return 0
+	})
+}
+
+func (e *env) length(at uint64) uint64 {
+	if i, ok := e.find(at); ok {
+		return e.blocks[i].size
+	}
+	return 0
+}
+
+// free forgets a block. Its memory is used again only if it is the last one, which serves the usual pattern of a log
+// line: allocate, fill, log, free.
+func (e *env) free(at uint64) {
+	i, ok := e.find(at)
+	if !ok || at == e.input.at {
+		return
+	}
+	if i == len(e.blocks)-1 && at != e.output.at && at != e.failure.at {
+		e.arena = e.arena[:at]
+	}
+	e.blocks = slices.Delete(e.blocks, i, i+1)
+}
+
+// text copies a block as text.
+func (e *env) text(at uint64) string { return string(e.bytes(at, e.length(at))) }
+
+// envKey finds the env of the instance that calls. The SDK's host functions get nothing else that is the instance's own.
+type envKey struct{}
+
+// envFunctions makes the host functions for one compiled module.
+func envFunctions() []extism.HostFunction {
+	type fn = func(e *env, s []uint64)
+	logger := func(l slog.Level) fn {
+		return func(e *env, s []uint64) {
+			e.logs.line(l, e.text(s[0]))
+			e.free(s[0])
+		}
+	}
+	impl := map[string]fn{
+		"alloc":          func(e *env, s []uint64) { s[0] = e.alloc(s[0]) },
+		"free":           func(e *env, s []uint64) { e.free(s[0]) },
+		"length":         func(e *env, s []uint64) { s[0] = e.length(s[0]) },
+		"length_unsafe":  func(e *env, s []uint64) { s[0] = e.length(s[0]) },
+		"load_u8":        func(e *env, s []uint64) { s[0] = uint64(e.bytes(s[0], 1)[0]) },
+		"load_u64":       func(e *env, s []uint64) { s[0] = binary.LittleEndian.Uint64(e.bytes(s[0], 8)) },
+		"store_u8":       func(e *env, s []uint64) { e.bytes(s[0], 1)[0] = byte(s[1]) },
+		"store_u64":      func(e *env, s []uint64) { binary.LittleEndian.PutUint64(e.bytes(s[0], 8), s[1]) },
+		"input_length":   func(e *env, s []uint64) { s[0] = e.input.size },
+		"input_offset":   func(e *env, s []uint64) { s[0] = e.input.at },
+		"input_set":      func(e *env, s []uint64) { e.bytes(s[0], s[1]); e.input = block{s[0], s[1]} },
+		"input_load_u8":  func(e *env, s []uint64) { s[0] = uint64(e.bytes(e.inputAt(s[0], 1), 1)[0]) },
+		"input_load_u64": func(e *env, s []uint64) { s[0] = binary.LittleEndian.Uint64(e.bytes(e.inputAt(s[0], 8), 8)) },
+		"output_set":     func(e *env, s []uint64) { e.output, e.outputSet = block{s[0], s[1]}, true },
+		"output_length":  func(e *env, s []uint64) { s[0] = e.output.size },
+		"output_offset":  func(e *env, s []uint64) { s[0] = e.output.at },
+		"error_set":      func(e *env, s []uint64) { e.failure = block{s[0], e.length(s[0])} },
+		"error_get":      func(e *env, s []uint64) { s[0] = e.failure.at },
+		"reset":          func(e *env, s []uint64) { e.output, e.failure, e.outputSet = block{}, block{}, false },
+		"memory_bytes":   func(e *env, s []uint64) { s[0] = uint64(len(e.arena)) },
+		"config_get":     func(e *env, s []uint64) { s[0] = 0 },
+		"var_get":        func(e *env, s []uint64) { s[0] = 0 },
+		"var_set":        func(e *env, _ []uint64) { e.trap("it set a variable; a plug-in keeps nothing between calls") },
+		"http_request": func(e *env, _ []uint64) {
+			e.trap("it made an HTTP request; a plug-in returns requests, and the host makes them")
+		},
+		"http_status_code": func(_ *env, s []uint64) { s[0] = 0 },
+		"http_headers":     func(_ *env, s []uint64) { s[0] = 0 },
+		"get_log_level":    func(e *env, s []uint64) { s[0] = e.logs.extismLevel() },
+		"log_trace":        logger(slog.LevelDebug - 4),
+		"log_debug":        logger(slog.LevelDebug),
+		"log_info":         logger(slog.LevelInfo),
+		"log_warn":         logger(slog.LevelWarn),
+		"log_error":        logger(slog.LevelError),
+	}
+	var out []extism.HostFunction
+	for name, t := range envTypes {
+		f := impl[name]
+		h := extism.NewHostFunctionWithStack(name, func(ctx context.Context, _ *extism.CurrentPlugin, stack []uint64) {
+			e := ctx.Value(envKey{}).(*env)
+			e.charge()
+			f(e, stack)
+		}, t.params, t.results)
+		h.SetNamespace(ourModule)
+		out = append(out, h)
+	}
+	return out
+}
+
+// inputAt turns an offset within the input into one of the arena. Reads of 8 bytes may run past the end, into padding.
+func (e *env) inputAt(i, n uint64) uint64 {
+	if i > e.input.size || n > 8 {
+		e.trap("it read past the end of its input")
+	}
+	return e.input.at + i
+}
+
+// guestLog takes what a guest logs or writes to its standard error and output, up to a limit for each call.
+type guestLog struct {
+	log    *slog.Logger
+	left   int    // bytes for this call
+	cut    bool   // the limit was reached and reported
+	tail   []byte // the last bytes written to standard error
+	writes func() // is called for each write: counts it
+}
+
+const maxTail = 4096
+
+func (g *guestLog) begin(limit int) {
+	g.left, g.cut, g.tail = limit, false, g.tail[:0]
+}
+
+func (g *guestLog) line(l slog.Level, text string) {
+	if !g.log.Enabled(context.Background(), l) {
+		return
+	}
+	if g.left -= len(text) + 32; g.left < 0 {
+		if !g.cut {
+			g.cut = true
+			g.log.Warn("the plug-in logs too much; the rest of this call is not shown")
+		}
+		return
+	}
+	g.log.Log(context.Background(), l, clean(text, 1024))
+}
+
+// Write takes standard output and error. It never fails, so that a guest does not depend on how much is kept.
+func (g *guestLog) Write(b []byte) (int, error) {
+	n := len(b)
+	if g.writes != nil {
+		g.writes()
+	}
+	if len(b) > maxTail {
+		b = b[len(b)-maxTail:]
+	}
+	if over := len(g.tail) + len(b) - maxTail; over > 0 {
+		g.tail = g.tail[:copy(g.tail, g.tail[over:])]
+	}
+	g.tail = append(g.tail, b...)
+	return n, nil
+}
+
+func (g *guestLog) extismLevel() uint64 {
+	for i, l := range []slog.Level{slog.LevelDebug - 4, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
+		if g.log.Enabled(context.Background(), l) {
+			return uint64(i)
+		}
+	}
+	return 4
+}
+
+// clean makes a guest's text one line without control characters, of at most n bytes.
+func clean(s string, n int) string {
+	if len(s) > n {
+		s = s[:n] + "…"
+	}
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd")))
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}

@@ -1,0 +1,153 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	extism "github.com/extism/go-sdk"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+const (
+	// hostCalls bounds the calls of host functions in one call of a guest: at under 100 ns each, half a second. Eight
+	// bytes travel with each, so it allows for messages of 16 MB both ways.
+	hostCalls = 4 << 20
+	// arenaSpare is what a guest may allocate for the host beyond input and output: log lines, errors.
+	arenaSpare = 1 << 20
+	// codeNotOffered is what an export returns to say that it stands for nothing; see pdk/spec/ABI.md.
+	codeNotOffered = 2
+)
+
+// instance is one instance of a module: used by one goroutine at a time, which the pool takes care of.
+type instance struct {
+	m      *Module
+	plugin *extism.Plugin
+	guest  api.Module // the SDK does not give it out; the watched functions do
+	env    env
+	logs   guestLog
+	calls  int
+	broken bool // not to be used again
+}
+
+// instanceKey finds the instance in the context of a host call.
+type instanceKey struct{}
+
+// instance makes a new instance and initialises it: no files, arguments, environment or network, a clock that stands
+// still but for a tick at each reading, and the same random numbers each time, as is wazero's default.
+func (m *Module) instance(ctx context.Context) (*instance, error) {
+	in := &instance{m: m, logs: guestLog{log: m.log}}
+	in.env.plugin, in.env.logs = m.name, &in.logs
+	ctx = in.context(context.WithoutCancel(ctx))
+	in.env.begin("_initialize", nil, arenaSpare, hostCalls, time.Now().Add(m.limits.Timeout))
+	in.logs.begin(m.limits.LogBytes)
+	p, err := m.compiled.Instance(ctx, extism.PluginInstanceConfig{
+		ModuleConfig: wazero.NewModuleConfig().WithStdout(&in.logs).WithStderr(&in.logs),
+	})
+	if err != nil {
+		return nil, m.startError(in, err)
+	}
+	in.plugin = p
+	m.stats.made.Add(1)
+	m.stats.live.Add(1)
+	return in, nil
+}
+
+// startError explains why a module could not be started.
+func (m *Module) startError(in *instance, err error) error {
+	e := in.explain("_initialize", err)
+	var trap *TrapError
+	if !errors.As(e, &trap) {
+		return e
+	}
+	return &CompileError{Plugin: m.name, Reason: "it does not start", Err: errors.New(trap.Reason)}
+}
+
+func (in *instance) context(ctx context.Context) context.Context {
+	return context.WithValue(context.WithValue(ctx, instanceKey{}, in), envKey{}, &in.env)
+}
+
+// memory is the size of the guest's memory in bytes; 0 if it is not known.
+func (in *instance) memory() int64 {
+	if in.guest == nil || in.guest.Memory() == nil {
+		return 0
+	}
+	return int64(in.guest.Memory().Size())
+}
+
+func (in *instance) call(ctx context.Context, export string, input []byte) ([]byte, error) {
+	m := in.m
+	in.calls++
+	deadline := time.Now().Add(m.limits.Timeout)
+	in.env.begin(export, input, 2*m.limits.MaxOutput+arenaSpare, hostCalls, deadline)
+	in.logs.begin(m.limits.LogBytes)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	code, _, err := in.plugin.CallWithContext(in.context(ctx), export, nil)
+	if err != nil {
+		in.broken = true
+		return nil, in.explain(export, err)
+	}
+	switch code {
+	case 0:
+		return in.output(export)
+	case codeNotOffered:
+		return nil, fmt.Errorf("plug-in %s: %s: %w", m.name, export, ErrNotOffered)
+	}
+	msg := fmt.Sprintf("it returned %d without saying why", int32(code))
+	if f := in.env.failure; f.at != 0 && f.at+f.size <= uint64(len(in.env.arena)) {
+		if s := clean(string(in.env.arena[f.at:f.at+min(f.size, 4096)]), 4096); s != "" {
+			msg = s
+		}
+	}
+	return nil, &GuestError{Plugin: m.name, Export: export, Message: msg}
+}
+
+// output copies what the guest set as its output.
+func (in *instance) output(export string) ([]byte, error) {
+	e, o := &in.env, in.env.output
+	bad := func(format string, a ...any) error {
+		return &OutputError{Plugin: in.m.name, Export: export, Reason: fmt.Sprintf(format, a...)}
+	}
+	switch {
+	case !e.outputSet:
+		return nil, bad("it set none")
+	case o.size > uint64(in.m.limits.MaxOutput):
+		return nil, bad("it is %d bytes long; the limit is %d", o.size, in.m.limits.MaxOutput)
+	case o.size > 0 && (o.at < firstBlock || o.at > uint64(len(e.arena)) || o.size > uint64(len(e.arena))-o.at):
+		return nil, bad("it lies outside of the memory that the guest was given")
+	case o.size == 0:
+		return []byte{}, nil
+	}
+	return append([]byte(nil), e.arena[o.at:o.at+o.size]...), nil
+}
+
+// explain turns the error of a call into one of ours. The instance is not used again.
+func (in *instance) explain(export string, err error) error {
+	var st stop
+	if errors.As(err, &st) {
+		return st.error
+	}
+	t := &TrapError{Plugin: in.m.name, Export: export}
+	said := clean(string(in.logs.tail), maxTail)
+	var exit *sys.ExitError
+	if errors.As(err, &exit) {
+		switch exit.ExitCode() {
+		case sys.ExitCodeDeadlineExceeded, sys.ExitCodeContextCanceled:
+			return &FuelError{in.m.name, export, "time"}
+		}
+		t.Reason = fmt.Sprintf("it ended itself with exit code %d", exit.ExitCode())
+	} else {
+		t.Reason = strings.TrimSuffix(strings.TrimPrefix(firstLine(err.Error()), "wasm error: "), " (recovered by wazero)")
+		t.Detail = clean(err.Error(), maxTail)
+	}
+	if said != "" {
+		t.Reason += ": " + clean(said, 300)
+		t.Detail = strings.TrimSpace(said + " " + t.Detail)
+	}
+	return t
+}
