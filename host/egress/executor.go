@@ -1,0 +1,149 @@
+package egress
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tocsin-net/tocsin/pdk"
+)
+
+// The stages of a transport error; see pdk.TransportError. StageInvalid means that the request itself is wrong, so that
+// the same request can never be sent.
+const (
+	StageDNS     = "dns"
+	StageConnect = "connect"
+	StageTLS     = "tls"
+	StageSend    = "send"
+	StageRead    = "read"
+	StageTimeout = "timeout"
+	StageStart   = "start"
+	StageDenied  = "denied"
+	StageInvalid = "invalid"
+)
+
+const (
+	defaultTimeout     = 15 * time.Second
+	defaultMaxResponse = 64 << 10
+	defaultMaxBody     = 8 << 20
+	maxScriptTime      = 5 * time.Minute
+	maxRedirects       = 3
+)
+
+// Options configure an Executor. The zero value reaches public addresses directly and runs no scripts.
+type Options struct {
+	// Log gets one debug line for a request; default slog.Default().
+	Log *slog.Logger
+	// ScriptsDir is the folder of scripts; empty: no script runs.
+	ScriptsDir string
+	// AllowPrivate lists private ranges that host names may resolve to.
+	AllowPrivate []netip.Prefix
+	// Proxy is the URL of an HTTP, HTTPS or SOCKS5 proxy, or nil. The environment is not asked. A proxy resolves names by
+	// itself, so with one the address rules hold for hosts written as an address or "localhost" only.
+	Proxy *url.URL
+	// UserAgent is sent where a request names none; default "tocsin".
+	UserAgent string
+	// MaxBody bounds a request's body and a script's input, in bytes; default 8 MiB.
+	MaxBody int64
+	// Resolver resolves host names; default the system's.
+	Resolver *net.Resolver
+	// RootCAs are the certificate authorities trusted; default the system's.
+	RootCAs *x509.CertPool
+}
+
+// Executor does requests. Safe for concurrent use; connections are kept and shared.
+type Executor struct {
+	opt Options
+	// Two transports, because connections are reused by host name: one that was opened for a typed private address must
+	// not serve a request that may not reach it.
+	guarded, open *http.Transport
+}
+
+// New makes an executor. It opens nothing yet.
+func New(o Options) (*Executor, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "tocsin"
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	if p := o.Proxy; p != nil {
+		switch p.Scheme {
+		case "http", "https", "socks5", "socks5h":
+		default:
+			return nil, fmt.Errorf("proxy scheme %q is unknown: write http://, https:// or socks5://", p.Scheme)
+		}
+		if p.Hostname() == "" {
+			return nil, errors.New("the proxy's URL names no host: write http://host:port")
+		}
+	}
+	x := &Executor{opt: o}
+	x.guarded, x.open = x.transport(false), x.transport(true)
+	return x, nil
+}
+
+// Close drops idle connections. Requests under way end by themselves.
+func (x *Executor) Close() {
+	x.guarded.CloseIdleConnections()
+	x.open.CloseIdleConnections()
+}
+
+// Do executes one request within a policy and gives either a response or the reason why there is none. Texts in both are
+// free of the policy's secrets. It ends when ctx does.
+func (x *Executor) Do(ctx context.Context, r *pdk.Request, p Policy) (*pdk.Response, *pdk.TransportError) {
+	if p.Timeout <= 0 {
+		p.Timeout = defaultTimeout
+	}
+	if p.MaxResponse <= 0 {
+		p.MaxResponse = defaultMaxResponse
+	}
+	var resp *pdk.Response
+	var terr *pdk.TransportError
+	switch {
+	case r == nil || (r.HTTP == nil) == (r.Exec == nil):
+		terr = invalid("a request must have exactly one of http and exec")
+	case r.HTTP != nil:
+		resp, terr = x.doHTTP(ctx, r.HTTP, &p)
+	default:
+		resp, terr = x.doExec(ctx, r.Exec, &p)
+	}
+	clean := func(s string) string { return strings.ToValidUTF8(p.Secrets.Redact(s), "\uFFFD") }
+	if terr != nil {
+		terr.Message = oneLine(clean(terr.Message))
+		return nil, terr
+	}
+	resp.Body, resp.Stderr = clean(resp.Body), clean(resp.Stderr)
+	for k, v := range resp.Headers {
+		resp.Headers[k] = clean(v)
+	}
+	return resp, nil
+}
+
+// oneLine keeps hostile text in an error from faking log lines or moving a terminal's cursor.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func invalid(format string, args ...any) *pdk.TransportError {
+	return &pdk.TransportError{Stage: StageInvalid, Message: fmt.Sprintf(format, args...)}
+}
+
+func denied(format string, args ...any) *pdk.TransportError {
+	return &pdk.TransportError{Stage: StageDenied, Message: fmt.Sprintf(format, args...)}
+}
