@@ -1,0 +1,226 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+)
+
+// The statements on which delivery's pace depends. Their plans are tested: each must use the index named, however many
+// rows wait. INDEXED BY makes SQLite fail rather than choose another.
+const (
+	// sqlHead finds the recipient of an endpoint whose first due delivery is the oldest.
+	sqlHead = `SELECT r.name FROM recipient r CROSS JOIN delivery d ON d.id = (SELECT q.id FROM delivery q INDEXED BY due
+			WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2 ORDER BY q.not_before, q.id LIMIT 1)
+		WHERE r.endpoint = ?1 AND r.removed = 0 ORDER BY d.not_before, d.id LIMIT 1`
+	// sqlDue lists a recipient's due deliveries, oldest first.
+	sqlDue = `SELECT d.id, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json
+		FROM delivery d INDEXED BY due CROSS JOIN alert a ON a.seq = d.alert
+		WHERE d.recipient = ?1 AND d.state = 0 AND d.not_before <= ?2 ORDER BY d.not_before, d.id LIMIT ?3`
+	// sqlEngage finds what became of the engage that a release ends, at the same recipient.
+	sqlEngage = `SELECT d.id, d.state, d.not_before, d.provider_id
+		FROM alert a INDEXED BY engaged CROSS JOIN delivery d INDEXED BY by_alert ON d.alert = a.seq AND d.recipient = ?3
+		WHERE a.key = ?1 AND a.action = 1 AND a.seq < ?2 ORDER BY a.seq DESC LIMIT 1`
+	sqlTake = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?2 WHERE id = ?1`
+	sqlPut  = `UPDATE delivery SET not_before = ?2 WHERE id = ?1`
+	// sqlNext finds when an endpoint's first waiting delivery is due.
+	sqlNext = `SELECT min(q.not_before) FROM endpoint e CROSS JOIN recipient r ON r.endpoint = e.seq AND r.removed = 0
+		CROSS JOIN delivery q ON q.id = (SELECT w.id FROM delivery w INDEXED BY due
+			WHERE w.recipient = r.seq AND w.state = 0 ORDER BY w.not_before, w.id LIMIT 1)
+		WHERE e.name = ?1`
+)
+
+// engagePoll is how long a release waits for its engage while that one is being sent.
+const engagePoll = 200 * time.Millisecond
+
+// Lease takes up to max deliveries of one endpoint that are due, oldest first, all of the same recipient: the one that
+// has waited longest. It counts an attempt for each. It returns none while the endpoint is on hold or nothing is due.
+// Every delivery must be given back by Settle.
+//
+// A release is not taken before its engage has ended at that recipient, so that nobody reads of an end before the
+// beginning, and the engage's provider id is known.
+func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.Delivery, error) {
+	if max <= 0 || s.onHold(endpoint) {
+		return nil, ctx.Err()
+	}
+	var out []alert.Delivery
+	err := s.do(ctx, "lease from", max, func(t *tx) error {
+		out = nil
+		if s.onHold(endpoint) {
+			return nil
+		}
+		e := s.endpointOf(t, endpoint)
+		if e == nil {
+			return nil
+		}
+		// Each round that takes nothing has put releases off, so the next finds other rows; usually there is one round.
+		for range 100 {
+			var again bool
+			var err error
+			if out, again, err = s.take(t, e, max); err != nil || !again {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// dueRow is one row of sqlDue.
+type dueRow struct {
+	d       alert.Delivery
+	total   int // attempts over its life, this one included
+	seq     int64
+	release bool
+	key     string
+}
+
+// take leases deliveries of the head's recipient; again says that all of them were releases that have to wait.
+func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again bool, err error) {
+	now := s.now().UnixMilli()
+	var name string
+	if found, err := t.row([]any{&name}, sqlHead, e.seq, now); err != nil || !found {
+		return nil, false, err
+	}
+	r := s.recipientOf(t, name)
+	var rows []dueRow
+	err = t.each(func(q *sql.Rows) error {
+		var w dueRow
+		var id, text sql.RawBytes
+		var since, base, action int64
+		if err := q.Scan(&id, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text); err != nil {
+			return err
+		}
+		copy(w.d.ID[:], id)
+		w.total++
+		w.release = alert.Action(action) == alert.Release
+		w.d.Target = alert.Target{Recipient: r.name, Endpoint: e.name}
+		w.d.Alert = append([]byte(nil), text...)
+		w.d.Created = fromMS(since)
+		w.d.Attempt = w.total - int(base)
+		rows = append(rows, w)
+		return nil
+	}, sqlDue, r.seq, now, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	out = make([]alert.Delivery, 0, len(rows))
+	for i := range rows {
+		w := &rows[i]
+		if w.release && w.key != "" {
+			wait, err := s.engageOf(t, w, r, out, now)
+			if err != nil {
+				return nil, false, err
+			}
+			if wait {
+				continue
+			}
+		}
+		if _, err := t.exec(sqlTake, w.d.ID[:], now); err != nil {
+			return nil, false, err
+		}
+		t.after = append(t.after, func() { s.leases[w.d.ID] = lease{recipient: r, attempt: w.total, at: now} })
+		out = append(out, w.d)
+	}
+	t.move(r.seq, alert.Queued, alert.Leased, len(out))
+	return out, len(out) == 0 && len(rows) > 0, nil
+}
+
+// engageOf fills a release's provider id from its engage, or says that the release has to wait: then it has been put
+// off unless the engage is in the same batch.
+func (s *Store) engageOf(t *tx, w *dueRow, r *recipient, batch []alert.Delivery, now int64) (wait bool, err error) {
+	var raw []byte
+	var state, notBefore int64
+	var provider string
+	found, err := t.row([]any{&raw, &state, &notBefore, &provider}, sqlEngage, w.key, w.seq, r.seq)
+	if err != nil || !found {
+		return false, err
+	}
+	switch alert.State(state) {
+	case alert.Queued:
+		// Sorts behind the engage: at the same time, its id is the later one.
+	case alert.Leased:
+		id := alert.ID(raw)
+		for i := range batch {
+			if batch[i].ID == id {
+				return true, nil
+			}
+		}
+		notBefore = now + engagePoll.Milliseconds()
+	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead:
+		w.d.ProviderID = provider
+		return false, nil
+	}
+	_, err = t.exec(sqlPut, w.d.ID[:], notBefore)
+	return true, err
+}
+
+// Next tells when the endpoint's first waiting delivery may be sent, a hold taken into account; ok is false if none
+// waits. The time may lie in the past.
+func (s *Store) Next(ctx context.Context, endpoint string) (due time.Time, ok bool, err error) {
+	var ms sql.NullInt64
+	if err := s.next.QueryRowContext(ctx, endpoint).Scan(&ms); err != nil {
+		return time.Time{}, false, s.explain("read", err)
+	}
+	if !ms.Valid {
+		return time.Time{}, false, nil
+	}
+	due = fromMS(ms.Int64)
+	s.mu.Lock()
+	h, held := s.holds[endpoint]
+	s.mu.Unlock()
+	if held && h.Until.After(due) {
+		due = h.Until
+	}
+	return due, true, nil
+}
+
+// recover queues again what a dead process had leased. Nobody knows whether those attempts succeeded, so they stay
+// counted and a later success is marked as a possible duplicate.
+func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
+	const reason = "tocsin ended during this attempt"
+	var left int64
+	if err := c.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0) FROM tally WHERE state = 1`).Scan(&left); err != nil {
+		return err
+	}
+	if left == 0 {
+		return nil
+	}
+	t := s.tx
+	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	now := s.now().UnixMilli()
+	err := func() error {
+		for _, step := range []struct {
+			query string
+			args  []any
+		}{
+			{`INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason)
+				SELECT id, attempts, changed, max(0, ?1 - changed) * 1000, 0, 0, 1, ?2 FROM delivery INDEXED BY leased
+				WHERE state = 1`, []any{now, reason}},
+			{`INSERT INTO tally (recipient, state, n) SELECT recipient, 0, n FROM tally WHERE state = 1
+				ON CONFLICT (recipient, state) DO UPDATE SET n = n + excluded.n`, nil},
+			{`UPDATE tally SET n = 0 WHERE state = 1`, nil},
+			{`UPDATE delivery SET state = 0, ambiguous = 1, changed = ?1, reason = ?2
+				WHERE id IN (SELECT id FROM delivery INDEXED BY leased WHERE state = 1)`, []any{now, reason}},
+			{"COMMIT", nil},
+		} {
+			if _, err := t.exec(step.query, step.args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		_, _ = t.exec("ROLLBACK")
+		return err
+	}
+	s.log.Info("deliveries under way when tocsin last ended are queued again", "deliveries", left)
+	return nil
+}

@@ -1,0 +1,90 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+)
+
+const (
+	sqlSettle = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = ambiguous OR ?6,
+		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END WHERE id = ?1 AND state = 1`
+	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - 1, changed = ?2,
+		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 1`
+	sqlAttempt = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+)
+
+// Settle ends leases and writes an attempt's record for each that counts. The valid ones are all on disk when it
+// returns; for the others (not leased, or an impossible state) it returns an error that wraps ErrNotLeased. An uncounted
+// one goes back as if it had never been leased. What was to be queued again for a recipient that has been removed
+// meanwhile becomes a dead letter.
+func (s *Store) Settle(ctx context.Context, settlements []alert.Settlement) error {
+	if len(settlements) == 0 {
+		return nil
+	}
+	var bad []error
+	err := s.do(ctx, "settle in", 2*len(settlements), func(t *tx) error {
+		bad = nil
+		for i := range settlements {
+			err := s.settle(t, &settlements[i])
+			if errors.Is(err, ErrNotLeased) {
+				bad = append(bad, err)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, s.explain("settle in", errors.Join(bad...)))
+}
+
+func (s *Store) settle(t *tx, v *alert.Settlement) error {
+	s.mu.Lock()
+	l, ok := s.leases[v.Delivery]
+	if ok { // it may have moved or been removed since
+		l.recipient = s.names.recipients[l.recipient.name]
+	}
+	s.mu.Unlock()
+	if !ok {
+		return idError(v.Delivery, ErrNotLeased)
+	}
+	state := v.State
+	if v.Uncounted {
+		state = alert.Queued
+	}
+	if state == alert.Leased || state > alert.Dead {
+		return idError(v.Delivery, fmt.Errorf("%w as %v", ErrNotLeased, state))
+	}
+	now := s.now().UnixMilli()
+	r, reason := l.recipient, v.Reason
+	if state == alert.Queued && r.removed {
+		state, reason = alert.Dead, removedReason(r.name)
+	}
+	var n int
+	var err error
+	if v.Uncounted && state == alert.Queued {
+		n, err = t.execN(sqlUncount, v.Delivery[:], now, toMS(v.NotBefore))
+	} else {
+		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(toMS(v.NotBefore), 0), now, v.Plain, v.Ambiguous,
+			reason, v.ProviderID)
+	}
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return idError(v.Delivery, ErrNotLeased)
+	}
+	t.move(r.seq, alert.Leased, state, 1)
+	if state == alert.Queued {
+		t.wake[r.endpoint.name] = true
+	}
+	t.after = append(t.after, func() { delete(s.leases, v.Delivery) })
+	if v.Uncounted {
+		return nil
+	}
+	_, err = t.exec(sqlAttempt, v.Delivery[:], l.attempt, l.at, max(0, v.Took.Microseconds()), int64(state),
+		v.Status, v.Ambiguous, reason)
+	return err
+}
