@@ -64,7 +64,7 @@ func Decode(file string, data []byte, v any) error {
 	seen := map[string]bool{}
 	for _, k := range md.Undecoded() {
 		name := k.String()
-		if seen[name] || under(seen, k) {
+		if seen[name] || under(seen, k) || free(reflect.TypeOf(v), k) {
 			continue
 		}
 		seen[name] = true
@@ -161,30 +161,29 @@ func OneLine(s string) string {
 	return s
 }
 
-// keysAt lists the keys that type t takes at the table named by path.
-func keysAt(t reflect.Type, path []string) []string {
-	for {
-		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
-			t = t.Elem()
-		}
-		if t.Kind() == reflect.Map && len(path) > 0 {
-			t, path = t.Elem(), path[1:]
-			continue
-		}
-		if t.Kind() != reflect.Struct {
-			return nil
+// free tells whether the key lies in a place that takes anything, such as a map[string]any.
+func free(t reflect.Type, path []string) bool {
+	for ; ; path = path[1:] {
+		if t = bare(t); t == nil || t.Kind() == reflect.Interface {
+			return t != nil
 		}
 		if len(path) == 0 {
+			return false
+		}
+		t = member(t, path[0])
+	}
+}
+
+// keysAt lists the keys that type t takes at the table named by path.
+func keysAt(t reflect.Type, path []string) []string {
+	for ; ; path = path[1:] {
+		if t = bare(t); t == nil || len(path) == 0 {
 			break
 		}
-		f, ok := t.FieldByNameFunc(func(n string) bool {
-			f, _ := t.FieldByName(n)
-			return strings.EqualFold(keyOf(f), path[0])
-		})
-		if !ok {
-			return nil
-		}
-		t, path = f.Type, path[1:]
+		t = member(t, path[0])
+	}
+	if t == nil || t.Kind() != reflect.Struct {
+		return nil
 	}
 	var keys []string
 	for _, f := range reflect.VisibleFields(t) {
@@ -193,6 +192,30 @@ func keysAt(t reflect.Type, path []string) []string {
 		}
 	}
 	return keys
+}
+
+// bare is the type below pointers and lists.
+func bare(t reflect.Type) reflect.Type {
+	for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
+		t = t.Elem()
+	}
+	return t
+}
+
+// member is the type of what a key names in a struct or map; nil if there is no such key.
+func member(t reflect.Type, key string) reflect.Type {
+	switch t.Kind() {
+	case reflect.Map:
+		return t.Elem()
+	case reflect.Struct:
+		for _, f := range reflect.VisibleFields(t) {
+			if f.IsExported() && strings.EqualFold(keyOf(f), key) {
+				return f.Type
+			}
+		}
+	default:
+	}
+	return nil
 }
 
 func keyOf(f reflect.StructField) string {

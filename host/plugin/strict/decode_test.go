@@ -19,12 +19,13 @@ type doc struct {
 		Reason string `toml:"reason"`
 	} `toml:"net"`
 	Free map[string]string `toml:"free"`
+	Any  map[string]any    `toml:"any"`
 }
 
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, in, want string }{
-		{"good", "name = \"a\"\nwait = \"15s\"\n[free]\nany = \"x\"\n[[net]]\nhost = \"h\"\n", ""},
+		{"good", "name = \"a\"\nwait = \"15s\"\n[free]\nany = \"x\"\n[any.thing]\nx = 1\n[[net]]\nhost = \"h\"\n", ""},
 		{"typo", "# c\n\nnmae = \"a\"\n", `f.toml:3: nmae: unknown key; did you mean "name"?`},
 		{"in table", "[batch]\nmaxx = 1\n", `f.toml:2: batch.maxx: unknown key; did you mean "max"?`},
 		{"dotted", "batch.maximum = 1\n", `f.toml:1: batch.maximum: unknown key; remove it`},

@@ -185,3 +185,6 @@ func (s *scanner) value(k toml.Key) {
 		}
 	}
 }
+
+// Lines finds the lines on which each key of a valid TOML document stands, by the key's dotted name.
+func Lines(data []byte) map[string][]int { return scan(string(data)) }

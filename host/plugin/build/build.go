@@ -1,0 +1,235 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tocsin-net/tocsin/host/plugin"
+)
+
+// modulePath is the module whose plug-ins are built.
+const modulePath = "github.com/tocsin-net/tocsin"
+
+// parallel is how many plug-ins are built at once. The go command uses all processors for each by itself.
+const parallel = 2
+
+// Built is a plug-in that was made.
+type Built struct {
+	Name    string
+	Path    string // of the package
+	Module  int    // bytes of the bare module
+	Size    int    // bytes of the package
+	Hash    [32]byte
+	Changed bool // the file was written; false if it held the same bytes already
+	Took    time.Duration
+}
+
+// ErrNoSource is returned where the source of tocsin is not at hand, as for an installed binary.
+var ErrNoSource = errors.New("the source of tocsin is not here")
+
+// Root finds the top folder of tocsin's source, from dir upwards.
+func Root(dir string) (string, error) {
+	start, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for d := start; ; d = filepath.Dir(d) {
+		if b, err := os.ReadFile(filepath.Join(d, "go.mod")); err == nil && declares(b) {
+			return d, nil
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("%w: no go.mod of %s in %s or above; run it in a clone of the repository, or take plug-ins that are built already",
+				ErrNoSource, modulePath, start)
+		}
+	}
+}
+
+// declares tells whether a go.mod is the one of tocsin.
+func declares(gomod []byte) bool {
+	for line := range strings.Lines(string(gomod)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "module" {
+			return strings.Trim(f[1], `"`) == modulePath
+		}
+	}
+	return false
+}
+
+// Names lists the plug-ins that have both source and manifest below root, sorted.
+func Names(root string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(root, "manifests"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if info, err := os.Stat(filepath.Join(root, "plugins", e.Name())); e.IsDir() && err == nil && info.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// All builds every plug-in of the source tree that root lies in, into the folder out, which is made if need be. Each that is
+// done is a line on progress. The results are sorted by name. All goes on after a failure and returns every error joined,
+// with what was built.
+func All(ctx context.Context, root, out string, progress io.Writer) ([]Built, error) {
+	top, err := Root(root)
+	if err != nil {
+		return nil, err
+	}
+	names, err := Names(top)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: there is no plug-in to build", filepath.Join(top, "plugins"))
+	}
+	var (
+		mu   sync.Mutex // mu guards what follows, and progress
+		done []Built
+		errs []error
+		g    errgroup.Group
+	)
+	g.SetLimit(parallel)
+	for _, name := range names {
+		g.Go(func() error {
+			b, err := One(ctx, top, name, out)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				_, _ = fmt.Fprintf(progress, "plug-in %-12s failed\n", name)
+				return nil
+			}
+			done = append(done, b)
+			state := "unchanged"
+			if b.Changed {
+				state = "built"
+			}
+			_, _ = fmt.Fprintf(progress, "plug-in %-12s %s, %.2f MB, %.1f s\n", name, state, float64(b.Size)/1e6, b.Took.Seconds())
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no errors
+	slices.SortFunc(done, func(a, b Built) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return done, errors.Join(errs...)
+}
+
+// One builds one plug-in and writes it to out/<name>.wasm, in one step: readers see the old file or the new one. A file that
+// holds the same bytes already is left alone. A package that fails its own check is an error and not written.
+func One(ctx context.Context, root, name, out string) (Built, error) {
+	start := time.Now()
+	top, err := Root(root)
+	if err != nil {
+		return Built{}, err
+	}
+	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return Built{}, fmt.Errorf("%q is no plug-in's name", name)
+	}
+	wasm, err := compile(ctx, top, name)
+	if err != nil {
+		return Built{}, err
+	}
+	packed, err := plugin.PackDir(filepath.Join(top, "manifests", name), wasm)
+	if err != nil {
+		return Built{}, fmt.Errorf("plug-in %s: %w", name, err)
+	}
+	if err := check(name, packed); err != nil {
+		return Built{}, err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return Built{}, err
+	}
+	b := Built{Name: name, Path: filepath.Join(out, name+".wasm"), Module: len(wasm), Size: len(packed), Hash: sha256.Sum256(packed)}
+	if b.Changed, err = write(b.Path, packed); err != nil {
+		return Built{}, fmt.Errorf("plug-in %s: %w", name, err)
+	}
+	b.Took = time.Since(start)
+	return b, nil
+}
+
+// check reads the package back and refuses it if anything is wrong with it.
+func check(name string, packed []byte) error {
+	p, err := plugin.Parse(name+".wasm", packed)
+	if err != nil {
+		return fmt.Errorf("plug-in %s: %w", name, err)
+	}
+	var bad []error
+	for _, problem := range p.Check() {
+		if !problem.Warning {
+			bad = append(bad, fmt.Errorf("manifests/%s/%s", name, problem))
+		}
+	}
+	if p.Name() != name {
+		bad = append(bad, fmt.Errorf("manifests/%s/manifest.toml: name: is %q, but the folder is %s", name, p.Name(), name))
+	}
+	return errors.Join(bad...)
+}
+
+// compile makes the module of plugins/<name>. The same source and Go release give the same bytes on every machine.
+func compile(ctx context.Context, top, name string) ([]byte, error) {
+	if _, err := os.Stat(filepath.Join(top, "plugins", name)); err != nil {
+		return nil, fmt.Errorf("plug-in %s: there is no folder plugins/%s in %s", name, name, top)
+	}
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, fmt.Errorf("plug-in %s: building needs the go command, which is not in PATH; install Go from https://go.dev/dl", name)
+	}
+	dir, err := os.MkdirTemp("", "tocsin-build-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, name+".wasm")
+	// c-shared makes a reactor: a module whose functions are called one by one, instead of a program with a main.
+	cmd := exec.CommandContext(ctx, goTool, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
+		"-o", file, "./plugins/"+name)
+	cmd.Dir = top
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "PWD="+top)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("plug-in %s: %w", name, ctx.Err())
+		}
+		return nil, fmt.Errorf("plug-in %s: go build: %w\n%s", name, err, bytes.TrimSpace(said.Bytes()))
+	}
+	return os.ReadFile(file)
+}
+
+// write puts data in a file by way of a temporary one beside it, unless the file holds it already.
+func write(path string, data []byte) (changed bool, err error) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return false, nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return false, err
+	}
+	return true, os.Rename(f.Name(), path)
+}

@@ -1,0 +1,288 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Parts are the contents of tocsin's own sections.
+type Parts struct {
+	Manifest, Lint              []byte
+	Templates, Locales, Vectors map[string][]byte
+	ABI                         string // empty: the manifest's world in the newest version
+	Sig                         []byte
+}
+
+// Pack puts parts into a module, after all of its own sections and in place of any that an earlier Pack put there. The
+// same input gives the same bytes. It does not look into the parts; Parse and Check do.
+func Pack(wasm []byte, parts Parts) ([]byte, error) {
+	m, err := sections(wasm)
+	if err != nil {
+		return nil, fmt.Errorf("module: %w", err)
+	}
+	if parts.ABI == "" {
+		var head struct {
+			World string `toml:"world"`
+		}
+		if _, err := toml.Decode(string(parts.Manifest), &head); err != nil {
+			return nil, fmt.Errorf("%s: %w", fileManifest, err)
+		}
+		version, ok := abiVersions[head.World]
+		if !ok {
+			return nil, fmt.Errorf("%s: world is %q; it must be \"endpoint\" or \"check\"", fileManifest, head.World)
+		}
+		parts.ABI = fmt.Sprintf("%s %d", head.World, version)
+	}
+	out := append(make([]byte, 0, len(wasm)+64<<10), bareModule(wasm, m)...)
+	for _, part := range []struct {
+		name  string
+		body  []byte
+		files map[string][]byte
+	}{
+		{name: sectionManifest, body: parts.Manifest},
+		{name: sectionLint, body: parts.Lint},
+		{name: sectionTemplates, files: parts.Templates},
+		{name: sectionLocales, files: parts.Locales},
+		{name: sectionVectors, files: parts.Vectors},
+		{name: sectionABI, body: []byte(parts.ABI)},
+		{name: sectionSig, body: parts.Sig},
+	} {
+		if part.files != nil {
+			if part.body, err = writeTar(part.files); err != nil {
+				return nil, fmt.Errorf("%s: %w", part.name, err)
+			}
+		}
+		if part.body == nil {
+			continue
+		}
+		if limit := sectionCaps[part.name]; len(part.body) > limit {
+			return nil, fmt.Errorf("%s: has %d bytes; it may have %d at most", part.name, len(part.body), limit)
+		}
+		out = appendSection(out, part.name, part.body)
+	}
+	if len(out) > maxFile {
+		return nil, fmt.Errorf("the plug-in would have %d bytes; it may have %d at most", len(out), maxFile)
+	}
+	return out, nil
+}
+
+// bareModule is the module without tocsin's own sections.
+func bareModule(wasm []byte, m *module) []byte {
+	bare := append(make([]byte, 0, len(wasm)), wasm[:8]...)
+	for _, s := range m.sections {
+		if s.id != 0 || !strings.HasPrefix(s.name, sectionPrefix) {
+			bare = append(bare, wasm[s.start:s.end]...)
+		}
+	}
+	return bare
+}
+
+func appendSection(b []byte, name string, body []byte) []byte {
+	n := appendU32(nil, uint32(len(name)))
+	b = append(b, 0)
+	b = appendU32(b, uint32(len(n)+len(name)+len(body)))
+	b = append(append(b, n...), name...)
+	return append(b, body...)
+}
+
+// appendU32 writes an unsigned LEB128 number.
+func appendU32(b []byte, v uint32) []byte {
+	for ; v >= 0x80; v >>= 7 {
+		b = append(b, byte(v)|0x80)
+	}
+	return append(b, byte(v))
+}
+
+// Module is the module without tocsin's own sections: what Pack was given.
+func (p *Package) Module() []byte { return bareModule(p.Wasm, p.module) }
+
+// Parts are the contents of the package's sections, which Pack makes the same file of.
+func (p *Package) Parts() Parts {
+	own := p.module.own
+	parts := Parts{
+		Manifest: own[sectionManifest].body, Lint: own[sectionLint].body,
+		Templates: p.Templates, Locales: p.Locales, Vectors: p.Vectors,
+		ABI: string(own[sectionABI].body), Sig: p.Sig,
+	}
+	return parts
+}
+
+// Unpack writes the package as a development folder, which must not exist yet or be empty. PackDir makes the same bytes of
+// it, if Pack made the package.
+func (p *Package) Unpack(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(dir); err != nil {
+		return err
+	} else if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty; name a folder that does not exist yet", dir)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	parts := p.Parts()
+	files := map[string][]byte{
+		fileManifest: parts.Manifest, fileLint: parts.Lint, fileABI: []byte(parts.ABI), fileSig: parts.Sig, fileModule: p.Module(),
+	}
+	for folder, list := range map[string]map[string][]byte{
+		dirTemplates: parts.Templates, dirLocales: parts.Locales, dirVectors: parts.Vectors,
+	} {
+		for name, body := range list {
+			files[folder+"/"+name] = append([]byte{}, body...)
+		}
+	}
+	for name, body := range files {
+		if body == nil {
+			continue
+		}
+		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := root.WriteFile(name, body, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadDir reads the parts of a development folder. Files it does not know are errors, so that a misspelt name is not
+// silently left out; README files, modules and names that begin with a dot are let be.
+func ReadDir(dir string) (Parts, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Parts{}, err
+	}
+	defer root.Close()
+	var parts Parts
+	known := []string{fileManifest, fileLint, fileABI, fileSig, dirTemplates, dirLocales, dirVectors}
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return Parts{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		switch name {
+		case fileManifest:
+			parts.Manifest, err = readPart(root, name, sectionCaps[sectionManifest])
+		case fileLint:
+			parts.Lint, err = readPart(root, name, sectionCaps[sectionLint])
+		case fileSig:
+			parts.Sig, err = readPart(root, name, sectionCaps[sectionSig])
+		case fileABI:
+			var b []byte
+			b, err = readPart(root, name, sectionCaps[sectionABI])
+			parts.ABI = string(b)
+		case dirTemplates:
+			parts.Templates, err = readParts(root, name, sectionCaps[sectionTemplates])
+		case dirLocales:
+			parts.Locales, err = readParts(root, name, sectionCaps[sectionLocales])
+		case dirVectors:
+			parts.Vectors, err = readParts(root, name, sectionCaps[sectionVectors])
+		default:
+			if name[0] != '.' && path.Ext(name) != ".wasm" && !strings.HasPrefix(strings.ToLower(name), "readme") {
+				err = fmt.Errorf("%s is no part of a plug-in; the parts are %s", name, strings.Join(known, ", "))
+			}
+		}
+		if err != nil {
+			return Parts{}, fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	if parts.Manifest == nil {
+		return Parts{}, fmt.Errorf("%s: %s is missing; every plug-in needs one", dir, fileManifest)
+	}
+	return parts, nil
+}
+
+func readPart(root *os.Root, name string, limit int) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(b) > limit {
+		return nil, fmt.Errorf("%s: is larger than %d bytes, the most it may have", name, limit)
+	}
+	return b, nil
+}
+
+func readParts(root *os.Root, dir string, limit int) (map[string][]byte, error) {
+	var files map[string][]byte
+	err := fs.WalkDir(root.FS(), dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			return err
+		}
+		if len(files) >= maxEntries {
+			return fmt.Errorf("%s: holds more than %d files", dir, maxEntries)
+		}
+		b, err := readPart(root, name, limit)
+		if err != nil {
+			return err
+		}
+		if limit -= len(b); files == nil {
+			files = map[string][]byte{}
+		}
+		files[strings.TrimPrefix(name, dir+"/")] = b
+		return nil
+	})
+	return files, err
+}
+
+// PackDir packs a module with the files of a development folder.
+func PackDir(dir string, wasm []byte) ([]byte, error) {
+	parts, err := ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := Pack(wasm, parts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return packed, nil
+}
+
+// packFolder packs a development folder with the one module in it.
+func packFolder(dir string) ([]byte, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var modules []string
+	for _, e := range entries {
+		if path.Ext(e.Name()) == ".wasm" {
+			modules = append(modules, filepath.Join(dir, e.Name()))
+		}
+	}
+	switch len(modules) {
+	case 0:
+		return nil, &Invalid{dir, []Problem{{Message: "the folder holds no .wasm file; build the module into it"}}}
+	case 1:
+	default:
+		return nil, &Invalid{dir, []Problem{{Message: fmt.Sprintf("the folder holds %d .wasm files, %s and others; leave one in it",
+			len(modules), filepath.Base(modules[0]))}}}
+	}
+	wasm, err := readCapped(modules[0])
+	if err != nil {
+		return nil, err
+	}
+	packed, err := PackDir(dir, wasm)
+	var outside *fs.PathError
+	if err != nil && !errors.As(err, &outside) {
+		return nil, &Invalid{dir, []Problem{{Message: strings.TrimPrefix(err.Error(), dir+": ")}}}
+	}
+	return packed, err
+}

@@ -1,0 +1,262 @@
+package plugin
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/plugin/strict"
+)
+
+// Package is a plug-in as read from its file. It is not changed after Parse, so it may be used by several goroutines.
+type Package struct {
+	Path     string // the file or folder it was read from, or the name given to Parse
+	Manifest *Manifest
+	ABI      ABI
+	Lint     *Schema // never nil; without parameters where the package has no lint section
+	// Templates, Locales and Vectors are the files of these sections by name.
+	Templates, Locales, Vectors map[string][]byte
+	Sig                         []byte   // reserved for a signature; nil if there is none
+	Wasm                        []byte   // the whole file
+	Hash                        [32]byte // SHA-256 of Wasm
+	Imports                     []Import
+	Exports                     []Export
+	// Zone is the time zone of times in messages; nil means UTC. Set it before the first Render.
+	Zone *time.Location
+
+	module  *module
+	words   *words
+	message *message
+	// found holds the warnings of Parse.
+	found []Problem
+
+	check    sync.Once
+	problems []Problem
+}
+
+// ABI is the interface a plug-in was built for.
+type ABI struct {
+	World   string // "endpoint" or "check"
+	Version int
+}
+
+// abiVersions are the worlds this host runs, with the newest version of each.
+var abiVersions = map[string]int{"endpoint": 1, "check": 1}
+
+// The names of a package's parts in the development form, a folder.
+const (
+	fileManifest = "manifest.toml"
+	fileLint     = "lint.schema.json"
+	fileABI      = "abi"
+	fileSig      = "sig"
+	fileModule   = "module.wasm"
+	dirTemplates = "templates"
+	dirLocales   = "locales"
+	dirVectors   = "vectors"
+)
+
+// Open reads a package from a .wasm file, or from a development folder with manifest.toml and one module. It runs nothing.
+// A broken package gives an *Invalid that lists everything wrong with it; see Parse.
+func Open(path string) (*Package, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		wasm, err := packFolder(path)
+		if err != nil {
+			return nil, err
+		}
+		return Parse(path, wasm)
+	}
+	wasm, err := readCapped(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, wasm)
+}
+
+func readCapped(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &Invalid{path, []Problem{{Message: "this is no plain file"}}}
+	}
+	b := make([]byte, 0, min(info.Size(), maxFile)+1)
+	for {
+		n, err := f.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if len(b) > maxFile {
+			return nil, &Invalid{path, []Problem{{Message: fmt.Sprintf("the file is larger than %d bytes, the most a plug-in may have", maxFile)}}}
+		}
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b) == cap(b) {
+			b = slices.Grow(b, min(len(b)+512, maxFile+1-len(b)))
+		}
+	}
+}
+
+// Load opens a package and checks all of it, templates included. Its error is an *Invalid with every problem that is more
+// than a warning. What is loaded to be used goes through it.
+func Load(path string) (*Package, error) {
+	p, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := invalid(path, p.Check()); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Parse reads a package from the bytes of its file. The name appears in errors. Nothing is run: sections are capped in size
+// and read, the manifest and the lint schema decoded, templates and locales parsed. The error is an *Invalid. Parse keeps
+// wasm, which must not be changed any more.
+func Parse(name string, wasm []byte) (*Package, error) {
+	p := &Package{Path: name, Wasm: wasm}
+	m, err := sections(wasm)
+	if err != nil {
+		return nil, &Invalid{name, []Problem{{Message: err.Error()}}}
+	}
+	p.module, p.Imports, p.Exports = m, m.imports, m.exports
+	p.Hash = sha256.Sum256(wasm)
+	if err := invalid(name, p.read()); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// read decodes tocsin's own sections and returns all that is wrong with them.
+func (p *Package) read() []Problem {
+	own := p.module.own
+	if _, ok := own[sectionManifest]; !ok {
+		if len(own) == 0 {
+			return []Problem{{Message: "this module is no tocsin plug-in: it has no tocsin.manifest section; make one with " +
+				"tocsin plugin pack"}}
+		}
+		return []Problem{{Message: "the tocsin.manifest section is missing; pack the plug-in again with its manifest.toml"}}
+	}
+	var problems []Problem
+	note := func(list ...Problem) { problems = append(problems, list...) }
+
+	p.Manifest = &Manifest{}
+	note(tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))...)
+	note(p.readABI(own)...)
+	if s, ok := own[sectionLint]; ok {
+		schema, list := parseSchema(s.body)
+		p.Lint = schema
+		note(list...)
+	} else {
+		p.Lint = noParameters()
+		if p.ABI.World == "endpoint" {
+			note(Problem{Where: sectionLint, Message: "the section is missing; write lint.schema.json, if only with empty parameters"})
+		}
+	}
+	for _, part := range []struct {
+		section string
+		files   *map[string][]byte
+	}{{sectionTemplates, &p.Templates}, {sectionLocales, &p.Locales}, {sectionVectors, &p.Vectors}} {
+		s, ok := own[part.section]
+		if !ok {
+			continue
+		}
+		files, err := readTar(s.body)
+		if err != nil {
+			note(Problem{Where: part.section, Message: err.Error()})
+			continue
+		}
+		*part.files = files
+	}
+	if s, ok := own[sectionSig]; ok {
+		p.Sig = s.body
+	}
+	var list []Problem
+	p.words, list = parseWords(p.Locales, p.Manifest, p.Lint)
+	note(list...)
+	p.message, list = parseMessage(p.Templates, p.Manifest.Message, p.words)
+	note(list...)
+	p.found = problems
+	return problems
+}
+
+func (p *Package) readABI(own map[string]section) []Problem {
+	s, ok := own[sectionABI]
+	if !ok {
+		return []Problem{{Where: sectionABI, Message: "the section is missing; pack the plug-in again with tocsin plugin pack"}}
+	}
+	bad := Problem{Where: sectionABI, Message: fmt.Sprintf("%q is no interface; want a world and a version, such as \"endpoint 1\"",
+		strict.OneLine(string(s.body)))}
+	words := strings.Fields(string(s.body))
+	if len(words) != 2 {
+		return []Problem{bad}
+	}
+	v, err := strconv.Atoi(words[1])
+	if err != nil || v < 1 {
+		return []Problem{bad}
+	}
+	p.ABI = ABI{words[0], v}
+	newest, ok := abiVersions[p.ABI.World]
+	if !ok {
+		return []Problem{{Where: sectionABI, Message: fmt.Sprintf("the world %q is unknown; this host runs %s", p.ABI.World,
+			strings.Join(slices.Sorted(maps.Keys(abiVersions)), " and "))}}
+	}
+	if v > newest {
+		return []Problem{{Where: sectionABI, Message: fmt.Sprintf("the plug-in needs version %d of the %s interface, but this host "+
+			"has %d; update tocsin, or take an older version of the plug-in", v, p.ABI.World, newest)}}
+	}
+	return nil
+}
+
+// tomlProblems turns the mistakes that package strict lists into problems.
+func tomlProblems(where string, err error) []Problem {
+	if err == nil {
+		return nil
+	}
+	var e *strict.Error
+	if !errors.As(err, &e) {
+		return []Problem{{Where: where, Message: err.Error()}}
+	}
+	var list []Problem
+	for _, m := range e.Mistakes {
+		list = append(list, Problem{Where: where, Line: m.Line, Field: m.Key, Message: m.Message})
+	}
+	return list
+}
+
+// Name is the endpoint type that users write, such as "telegram".
+func (p *Package) Name() string { return p.Manifest.Name }
+
+// CheckFile reads the package at path and returns all that is wrong with it, errors and warnings. The package is nil if
+// it cannot be read at all.
+func CheckFile(path string) (*Package, []Problem) {
+	p, err := Open(path)
+	if err != nil {
+		var bad *Invalid
+		if errors.As(err, &bad) {
+			return nil, bad.Problems
+		}
+		return nil, []Problem{{Where: filepath.Base(path), Message: err.Error()}}
+	}
+	return p, p.Check()
+}
