@@ -103,7 +103,8 @@ type Request struct {
 	Note string `json:"note,omitempty"`
 }
 
-// HTTPRequest is an HTTP request. A secret's placeholder may stand in URL, a header's value or Body.
+// HTTPRequest is an HTTP request. A secret's placeholder may stand in URL, a header's value or Body. In a body whose
+// Content-Type is JSON the host escapes the secret for a JSON string; elsewhere it is put in as it is.
 type HTTPRequest struct {
 	Method  string   `json:"method"`
 	URL     string   `json:"url"`
