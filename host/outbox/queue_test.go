@@ -1,0 +1,486 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+)
+
+func message(t testing.TB, d alert.Delivery) string {
+	t.Helper()
+	var m struct{ Message string }
+	ok(t, json.Unmarshal(d.Alert, &m))
+	return m.Message
+}
+
+func messages(t testing.TB, ds []alert.Delivery) string {
+	t.Helper()
+	var out []string
+	for _, d := range ds {
+		out = append(out, d.Recipient+":"+message(t, d))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestLeaseOrder(t *testing.T) {
+	s, c := fresh(t)
+	put(t, s, flowAlert("1"), "ops@hook")
+	c.add(time.Second)
+	put(t, s, flowAlert("2"), "net@hook", "chat@telegram")
+	c.add(time.Second)
+	put(t, s, flowAlert("3"), "ops@hook", "net@hook")
+	first := leaseN(t, s, "hook", 1, 1)
+	if got := messages(t, first); got != "ops:1" {
+		t.Errorf("first %s", got)
+	}
+	if d := first[0]; d.Attempt != 1 || !d.Created.Equal(newClock().t) || d.Endpoint != "hook" || d.Plain || d.ProviderID != "" {
+		t.Errorf("lease %+v", d)
+	}
+	// The oldest waits at net now: a batch is one recipient's, and no other endpoint's.
+	if got := messages(t, leaseN(t, s, "hook", 10, 2)); got != "net:2 net:3" {
+		t.Errorf("second %s", got)
+	}
+	// A retry is due later than what is new.
+	settle(t, s, alert.Settlement{Delivery: first[0].ID, State: alert.Queued, NotBefore: c.now().Add(time.Minute)})
+	if got := messages(t, leaseN(t, s, "hook", 10, 1)); got != "ops:3" {
+		t.Errorf("third %s", got)
+	}
+	leaseN(t, s, "hook", 10, 0)
+	c.add(59 * time.Second)
+	leaseN(t, s, "hook", 10, 0)
+	c.add(time.Second)
+	again := leaseN(t, s, "hook", 10, 1)
+	if again[0].ID != first[0].ID || again[0].Attempt != 2 {
+		t.Errorf("the retry came as %+v", again[0])
+	}
+	leaseN(t, s, "unknown", 10, 0)
+	leaseN(t, s, "telegram", 0, 0)
+	leaseN(t, s, "telegram", 1, 1)
+	consistent(t, s)
+}
+
+func TestSettle(t *testing.T) {
+	s, c := fresh(t)
+	put(t, s, flowAlert("x"), "ops@hook")
+	d := lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, NotBefore: c.now().Add(time.Hour), Uncounted: true, Reason: "drain"})
+	c.add(time.Hour)
+	d = lease1(t, s, "hook")
+	if d.Attempt != 1 {
+		t.Errorf("an uncounted attempt was counted: %d", d.Attempt)
+	}
+	settle(t, s, alert.Settlement{
+		Delivery: d.ID, State: alert.Queued, Plain: true, Reason: "HTTP 400", Status: 400, Took: 1500 * time.Microsecond, Ambiguous: true,
+	})
+	c.add(time.Second)
+	d = lease1(t, s, "hook")
+	if d.Attempt != 2 || !d.Plain {
+		t.Errorf("second attempt %+v", d)
+	}
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Delivered, Status: 200, ProviderID: "m1"})
+	err := s.Settle(t.Context(), []alert.Settlement{{Delivery: d.ID, State: alert.Delivered}})
+	if !errors.Is(err, ErrNotLeased) || !strings.Contains(err.Error(), d.ID.String()) {
+		t.Errorf("settled twice: %v", err)
+	}
+	got, err := s.Show(t.Context(), d.ID)
+	ok(t, err)
+	if got.State != alert.Delivered || got.ProviderID != "m1" || !got.PossibleDuplicate || got.Attempts != 2 || len(got.History) != 2 {
+		t.Fatalf("ledger: %+v", got)
+	}
+	h := got.History[0]
+	want := Attempt{
+		N: 1, At: newClock().t.Add(time.Hour), Took: 1500 * time.Microsecond, State: "queued", Status: 400, Ambiguous: true, Reason: "HTTP 400",
+	}
+	if h != want {
+		t.Errorf("first attempt %+v, want %+v", h, want)
+	}
+	if h := got.History[1]; h.N != 2 || h.State != "delivered" || h.Status != 200 {
+		t.Errorf("second attempt %+v", h)
+	}
+	consistent(t, s)
+}
+
+// One settlement that is wrong leaves the others of its call alone.
+func TestSettleValidOnes(t *testing.T) {
+	s, _ := fresh(t)
+	for i := range 4 {
+		put(t, s, flowAlert(fmt.Sprint(i)), "ops@hook")
+	}
+	ds := leaseN(t, s, "hook", 4, 4)
+	stray := alert.NewID()
+	err := s.Settle(t.Context(), []alert.Settlement{
+		{Delivery: ds[0].ID, State: alert.Accepted},
+		{Delivery: stray, State: alert.Delivered},
+		{Delivery: ds[1].ID, State: alert.Duplicate},
+		{Delivery: ds[2].ID, State: alert.Leased},
+		{Delivery: ds[1].ID, State: alert.Dead},
+	})
+	if !errors.Is(err, ErrNotLeased) || !strings.Contains(err.Error(), stray.String()) || !strings.Contains(err.Error(), ds[2].ID.String()) {
+		t.Errorf("error %v", err)
+	}
+	counts, err := s.Counts(t.Context())
+	ok(t, err)
+	want := EndpointCount{Endpoint: "hook", Recipient: "ops", Leased: 2, Accepted: 1, Duplicate: 1}
+	if len(counts) != 1 || counts[0] != want {
+		t.Errorf("counts %+v, want %+v", counts, want)
+	}
+	consistent(t, s)
+}
+
+func TestHold(t *testing.T) {
+	path, c := filepath.Join(t.TempDir(), "o.db"), newClock()
+	s, err := Open(t.Context(), path, Options{Now: c.now})
+	ok(t, err)
+	put(t, s, flowAlert("x"), "ops@hook", "chat@telegram")
+	until := c.now().Add(time.Minute)
+	ok(t, s.SetHold(t.Context(), alert.Hold{Endpoint: "hook", Until: until, Broken: true, Reason: "401: the key was refused"}))
+	leaseN(t, s, "hook", 1, 0)
+	leaseN(t, s, "telegram", 1, 1)
+	ok(t, s.Close())
+	s = open(t, path, Options{Now: c.now}) // it survives
+	holds, err := s.Holds(t.Context())
+	ok(t, err)
+	if len(holds) != 1 || holds[0] != (alert.Hold{Endpoint: "hook", Until: until, Broken: true, Reason: "401: the key was refused"}) {
+		t.Errorf("holds %+v", holds)
+	}
+	leaseN(t, s, "hook", 1, 0)
+	due, waits, err := s.Next(t.Context(), "hook")
+	if err != nil || !waits || !due.Equal(until) {
+		t.Errorf("next %v %v %v, want the end of the hold", due, waits, err)
+	}
+	c.add(time.Minute)
+	d := lease1(t, s, "hook") // its time has passed
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, Uncounted: true})
+	ok(t, s.SetHold(t.Context(), alert.Hold{Endpoint: "hook", Until: c.now().Add(time.Hour)}))
+	leaseN(t, s, "hook", 1, 0)
+	drain(s, "hook")
+	ok(t, s.ClearHold(t.Context(), "hook"))
+	if !woken(s, "hook") {
+		t.Error("clearing a hold wakes nobody")
+	}
+	ok(t, s.ClearHold(t.Context(), "hook"))
+	lease1(t, s, "hook")
+	if holds, _ := s.Holds(t.Context()); len(holds) != 0 {
+		t.Errorf("holds %+v", holds)
+	}
+	if n := count(t, s, "SELECT count(*) FROM hold"); n != 0 {
+		t.Errorf("%d holds stored", n)
+	}
+}
+
+func woken(s *Store, endpoint string) bool {
+	select {
+	case <-s.Wake(endpoint):
+		return true
+	default:
+		return false
+	}
+}
+
+func drain(s *Store, endpoint string) { woken(s, endpoint) }
+
+func TestWakeAndNext(t *testing.T) {
+	s, c := fresh(t)
+	next := func(want time.Time) {
+		t.Helper()
+		due, found, err := s.Next(t.Context(), "hook")
+		if err != nil || found == want.IsZero() || !due.Equal(want) {
+			t.Errorf("next %v %v %v, want %v", due, found, err, want)
+		}
+	}
+	next(time.Time{})
+	if woken(s, "hook") {
+		t.Error("woken without work")
+	}
+	put(t, s, flowAlert("x"), "ops@hook", "net@hook")
+	if !woken(s, "hook") || woken(s, "hook") || woken(s, "telegram") {
+		t.Error("want one signal for hook only")
+	}
+	next(c.now())
+	d, e := lease1(t, s, "hook"), lease1(t, s, "hook")
+	next(time.Time{})
+	later := c.now().Add(time.Minute)
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Delivered})
+	if woken(s, "hook") {
+		t.Error("woken by a success")
+	}
+	settle(t, s, alert.Settlement{Delivery: e.ID, State: alert.Queued, NotBefore: later})
+	if !woken(s, "hook") {
+		t.Error("a retry wakes nobody")
+	}
+	next(later)
+	ok(t, s.SetHold(t.Context(), alert.Hold{Endpoint: "hook", Until: later.Add(time.Hour)}))
+	next(later.Add(time.Hour))
+	ok(t, s.SetHold(t.Context(), alert.Hold{Endpoint: "hook", Until: later.Add(time.Minute)}))
+	if !woken(s, "hook") {
+		t.Error("a hold that ends earlier than the one before wakes nobody")
+	}
+	c.add(time.Minute)
+	leaseN(t, s, "hook", 1, 0)
+}
+
+// A release is sent after its engage has ended, with the id that the service gave the engage.
+func TestReleaseFollowsEngage(t *testing.T) {
+	s, c := fresh(t)
+	engage, release := hostAlert("syn_scan 10.0.0.9", alert.Engage), hostAlert("syn_scan 10.0.0.9", alert.Release)
+	engage.Message, release.Message = "begin", "end"
+	put(t, s, engage, "ops@hook", "late@chat")
+	put(t, s, release, "ops@hook", "late@chat", "other@mail")
+	put(t, s, flowAlert("unrelated"), "ops@hook")
+
+	batch := leaseN(t, s, "hook", 10, 2)
+	if got := messages(t, batch); got != "ops:begin ops:unrelated" {
+		t.Fatalf("first batch %s", got)
+	}
+	leaseN(t, s, "hook", 10, 0) // the engage is under way
+	settle(t, s, alert.Settlement{Delivery: batch[0].ID, State: alert.Queued, NotBefore: c.now().Add(time.Minute)})
+	c.add(engagePoll)
+	leaseN(t, s, "hook", 10, 0) // the engage waits for another attempt
+	c.add(time.Minute)
+	retry := leaseN(t, s, "hook", 10, 1)
+	if got := messages(t, retry); got != "ops:begin" {
+		t.Fatalf("second batch %s", got)
+	}
+	settle(t, s, alert.Settlement{Delivery: retry[0].ID, State: alert.Accepted, ProviderID: "msg-42"})
+	d := lease1(t, s, "hook")
+	if message(t, d) != "end" || d.ProviderID != "msg-42" {
+		t.Errorf("release %s with provider id %q", message(t, d), d.ProviderID)
+	}
+	// Another recipient's engage was given up: the release goes all the same, without an id.
+	x := lease1(t, s, "chat")
+	settle(t, s, alert.Settlement{Delivery: x.ID, State: alert.Dead, Reason: "gone"})
+	if d := lease1(t, s, "chat"); message(t, d) != "end" || d.ProviderID != "" {
+		t.Errorf("release %+v", d)
+	}
+	// And one that never got an engage is not held up.
+	lease1(t, s, "mail")
+	// The next condition of that name has its own engage.
+	second, end2 := hostAlert("syn_scan 10.0.0.9", alert.Engage), hostAlert("syn_scan 10.0.0.9", alert.Release)
+	put(t, s, second, "ops@hook")
+	settle(t, s, alert.Settlement{Delivery: lease1(t, s, "hook").ID, State: alert.Delivered, ProviderID: "msg-43"})
+	put(t, s, end2, "ops@hook")
+	if d := lease1(t, s, "hook"); d.ProviderID != "msg-43" {
+		t.Errorf("second release has %q", d.ProviderID)
+	}
+	consistent(t, s)
+}
+
+// A release whose engage sorts behind it, both due, in a batch too small for both.
+func TestReleaseBehindRetriedEngage(t *testing.T) {
+	s, c := fresh(t)
+	put(t, s, hostAlert("k", alert.Engage), "ops@hook")
+	e := lease1(t, s, "hook")
+	put(t, s, hostAlert("k", alert.Release), "ops@hook")
+	settle(t, s, alert.Settlement{Delivery: e.ID, State: alert.Queued, NotBefore: c.now().Add(time.Second)})
+	c.add(time.Hour)
+	for _, limit := range []int{1, 5} {
+		d := leaseN(t, s, "hook", limit, 1)[0]
+		if d.ID != e.ID {
+			t.Fatalf("leased %s before its engage", message(t, d))
+		}
+		settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, Uncounted: true})
+	}
+}
+
+// A process that dies with leases leaves them to the next under the same ids.
+func TestLeasesOfDeadProcess(t *testing.T) {
+	path, c := filepath.Join(t.TempDir(), "o.db"), newClock()
+	s, err := Open(t.Context(), path, Options{Now: c.now})
+	ok(t, err)
+	put(t, s, flowAlert("x"), "ops@hook", "ops2@hook")
+	d := lease1(t, s, "hook")
+	done := lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: done.ID, State: alert.Delivered})
+	ok(t, s.Close())
+	c.add(time.Second)
+	s = open(t, path, Options{Now: c.now})
+	consistent(t, s)
+	err = s.Settle(t.Context(), []alert.Settlement{{Delivery: d.ID, State: alert.Delivered}})
+	if !errors.Is(err, ErrNotLeased) {
+		t.Errorf("a lease of the dead process was settled: %v", err)
+	}
+	again := lease1(t, s, "hook")
+	if again.ID != d.ID || again.Attempt != 2 {
+		t.Errorf("leased %v attempt %d, want %v attempt 2", again.ID, again.Attempt, d.ID)
+	}
+	settle(t, s, alert.Settlement{Delivery: again.ID, State: alert.Delivered})
+	got, err := s.Show(t.Context(), d.ID)
+	ok(t, err)
+	if !got.PossibleDuplicate || len(got.History) != 2 || !got.History[0].Ambiguous || got.History[0].Took != time.Second {
+		t.Errorf("ledger %+v", got)
+	}
+	consistent(t, s)
+}
+
+// Writers, leasers, holders and readers at once: every delivery ends exactly once.
+func TestConcurrent(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "o.db"), Options{})
+	const writers, calls, per = 4, 8, 6
+	endpoints := []string{"hook", "chat"}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var writing, all sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for i := range calls {
+				var es []Entry
+				for range per {
+					es = append(es, Entry{flowAlert("x"), to(fmt.Sprintf("r%d@hook", i%3), fmt.Sprintf("c%d@chat", w))})
+				}
+				if err := s.Store(ctx, es); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var mu sync.Mutex // mu guards ended
+	ended := map[alert.ID]int{}
+	total := func() int { mu.Lock(); defer mu.Unlock(); return len(ended) }
+	for i := range 4 {
+		endpoint := endpoints[i%2]
+		all.Go(func() {
+			for ctx.Err() == nil && total() < 2*writers*calls*per {
+				ds, err := s.Lease(ctx, endpoint, 10)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if len(ds) == 0 {
+					if err := s.ClearHold(ctx, endpoint); err != nil {
+						t.Error(err)
+					}
+					continue
+				}
+				var out []alert.Settlement
+				for _, d := range ds {
+					v := alert.Settlement{Delivery: d.ID, State: alert.Delivered}
+					if d.Recipient != ds[0].Recipient {
+						t.Errorf("a batch of %s and %s", d.Recipient, ds[0].Recipient)
+					}
+					switch rand.IntN(4) {
+					case 0:
+						v.State, v.Uncounted = alert.Queued, true
+					case 1:
+						v.State = alert.Queued
+					default:
+						mu.Lock()
+						ended[d.ID]++
+						mu.Unlock()
+					}
+					out = append(out, v)
+				}
+				if err := s.Settle(ctx, out); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for ctx.Err() == nil && total() < 2*writers*calls*per {
+			if _, err := s.Counts(ctx); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.List(ctx, Filter{States: []alert.State{alert.Queued}, Limit: 5}); err != nil {
+				t.Error(err)
+			}
+			if _, _, err := s.Next(ctx, "hook"); err != nil {
+				t.Error(err)
+			}
+			if err := s.SetHold(ctx, alert.Hold{Endpoint: endpoints[rand.IntN(2)], Until: time.Now().Add(time.Second)}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	writing.Wait()
+	all.Wait()
+	if got := total(); got != 2*writers*calls*per {
+		t.Errorf("%d deliveries ended, want %d", got, 2*writers*calls*per)
+	}
+	for id, n := range ended {
+		if n != 1 {
+			t.Errorf("%v ended %d times", id, n)
+		}
+	}
+	consistent(t, s)
+}
+
+// A million rows must not be walked: each of these statements uses its index, and sorts nothing but recipients.
+func TestPlans(t *testing.T) {
+	s, _ := fresh(t)
+	put(t, s, flowAlert("x"), "ops@hook")
+	list := func(f Filter) string {
+		q, _, err := s.listQuery(t.Context(), f)
+		ok(t, err)
+		return q
+	}
+	for name, c := range map[string]struct {
+		query string
+		want  []string
+		sorts bool
+	}{
+		"head":    {sqlHead, []string{"USING COVERING INDEX due (recipient=? AND not_before<?)", "SEARCH r USING INDEX recipient_of", "SEARCH d USING PRIMARY KEY"}, true},
+		"due":     {sqlDue, []string{"INDEX due (recipient=? AND not_before<?)", "SEARCH a USING INTEGER PRIMARY KEY"}, false},
+		"next":    {sqlNext, []string{"INDEX due (recipient=?)", "SEARCH r USING INDEX recipient_of", "SEARCH q USING PRIMARY KEY"}, false},
+		"engage":  {sqlEngage, []string{"INDEX engaged (key=? AND seq<?)", "INDEX by_alert (alert=? AND recipient=?)"}, false},
+		"take":    {sqlTake, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"settle":  {sqlSettle, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"uncount": {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"revive":  {sqlRevive, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"expire":  {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND since<?)"}, false},
+		"oldest":  {sqlOldest, []string{"INDEX waiting (recipient=?)"}, false},
+		"prune":   {sqlPrunable, []string{"SEARCH a USING INTEGER PRIMARY KEY (rowid>?)", "INDEX by_alert (alert=?)"}, false},
+		"newest":  {list(Filter{Before: alert.NewID()}), []string{"SEARCH d USING PRIMARY KEY (id<?)"}, false},
+		"dead":    {list(Filter{States: []alert.State{alert.Dead}, Recipient: "ops"}), []string{"INDEX dead"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := make([]any, strings.Count(c.query, "?"))
+			if slices.Contains([]string{"head", "due", "next", "engage", "take", "settle", "uncount", "revive", "expire", "oldest", "prune"}, name) {
+				args = args[:highest(c.query)]
+			}
+			var plan []string
+			rows, err := s.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+c.query, args...)
+			ok(t, err)
+			for rows.Next() {
+				var a, b, n int
+				var what string
+				ok(t, rows.Scan(&a, &b, &n, &what))
+				plan = append(plan, what)
+			}
+			ok(t, errors.Join(rows.Err(), rows.Close()))
+			text := strings.Join(plan, "\n")
+			for _, want := range c.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("the plan lacks %q:\n%s", want, text)
+				}
+			}
+			for _, line := range plan {
+				if strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "INDEX dead") {
+					t.Errorf("%s in:\n%s", line, text)
+				}
+			}
+			if !c.sorts && strings.Contains(text, "TEMP B-TREE") {
+				t.Errorf("it sorts:\n%s", text)
+			}
+		})
+	}
+}
+
+// highest gives the highest numbered parameter of a statement.
+func highest(query string) int {
+	for n := 9; n > 0; n-- {
+		if strings.Contains(query, fmt.Sprintf("?%d", n)) {
+			return n
+		}
+	}
+	return 0
+}
