@@ -1,0 +1,135 @@
+package dissect
+
+import "sync"
+
+// verdict is what a probe says of a packet.
+type verdict uint8
+
+const (
+	no   verdict = iota
+	more         // it looks like it, but only more bytes can tell
+	yes
+)
+
+// probe recognises one protocol. Adding a protocol means adding a file with its probes and naming them in allProbes.
+type probe struct {
+	proto Protocol
+	l4    uint8  // l4TCP, l4UDP, or 0 for both
+	first string // the bytes a first payload byte may be; empty for any
+	// ports are those the probe is tried on, for formats too weak to stand alone; nil for all.
+	ports []uint16
+	// hint are the ports where this probe is asked first.
+	hint []uint16
+	// partial says that a flow that ended while match asked for more bytes is this protocol all the same.
+	partial bool
+	// match looks at c.b and does not change the flow, except that it may set the protocol before it says yes.
+	match func(c *ctx) verdict
+	// read is given the bytes from the first matching packet on, and returns how many of c.b it consumed; the rest of a
+	// TCP direction is offered again with what follows. It calls c.done at the end. nil means that recognition is all.
+	read func(c *ctx) int
+}
+
+func (p *probe) onPort(pk *Packet) bool {
+	for _, n := range p.ports {
+		if pk.ServerPort == n || pk.ClientPort == n {
+			return true
+		}
+	}
+	return false
+}
+
+// probeList is the probes of one layer 4 protocol in the order they are asked.
+type probeList struct {
+	probes  []probe
+	byFirst [256][]uint16
+	hints   [1 << 16]uint8 // port -> 1 + index of the probe to ask first
+}
+
+// hint returns 1 + the index of the probe to ask first, or 0.
+func (l *probeList) hint(p *Packet) uint16 {
+	if h := l.hints[p.ServerPort]; h != 0 {
+		return uint16(h)
+	}
+	return uint16(l.hints[p.ClientPort])
+}
+
+func (l *probeList) add(p probe) {
+	i := uint16(len(l.probes))
+	l.probes = append(l.probes, p)
+	if p.first == "" {
+		for b := range l.byFirst {
+			l.byFirst[b] = append(l.byFirst[b], i)
+		}
+	} else {
+		for k := range len(p.first) {
+			b := p.first[k]
+			if n := len(l.byFirst[b]); n == 0 || l.byFirst[b][n-1] != i {
+				l.byFirst[b] = append(l.byFirst[b], i)
+			}
+		}
+	}
+	for _, port := range p.hint {
+		if l.hints[port] == 0 && i < 255 {
+			l.hints[port] = uint8(i + 1)
+		}
+	}
+}
+
+// shared is the probes of TCP and UDP, built once and then only read.
+var shared = sync.OnceValue(buildRegistry)
+
+type probeRegistry struct {
+	tcp, udp probeList
+	tls      uint16 // 1 + index of TLS among the probes of TCP
+}
+
+func buildRegistry() *probeRegistry {
+	r := &probeRegistry{}
+	for _, group := range allProbes() {
+		for _, p := range group {
+			if p.l4 != l4UDP {
+				r.tcp.add(p)
+				if p.proto == ProtoTLS {
+					r.tls = uint16(len(r.tcp.probes))
+				}
+			}
+			if p.l4 != l4TCP {
+				r.udp.add(p)
+			}
+		}
+	}
+	return r
+}
+
+// magic makes a probe for a protocol whose first payload begins with one of the given strings.
+func magic(p Protocol, l4 uint8, starts ...string) probe {
+	first := ""
+	for _, s := range starts {
+		first += s[:1]
+	}
+	return probe{proto: p, l4: l4, first: first, match: func(c *ctx) verdict {
+		for _, s := range starts {
+			if prefix(c.b, s) {
+				return yes
+			}
+		}
+		return no
+	}}
+}
+
+// test makes a probe from a condition on the payload; ports may be nil.
+func test(p Protocol, l4 uint8, ports []uint16, ok func(b []byte) bool) probe {
+	return probe{proto: p, l4: l4, ports: ports, match: func(c *ctx) verdict {
+		if ok(c.b) {
+			return yes
+		}
+		return no
+	}}
+}
+
+// allProbes lists the probes in the order they are asked: strong formats before weak ones.
+func allProbes() [][]probe {
+	return [][]probe{
+		dnsProbes, tlsProbes, httpProbes, quicProbes, dtlsProbes, sshProbes, localProbes, voipProbes, loginProbes, p2pProbes, vpnProbes,
+	}
+}
