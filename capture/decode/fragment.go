@@ -91,7 +91,7 @@ func (d *Decoder) fragment(out *Packet, f fragment, depth int) result {
 	}
 	whole := g.whole()
 	if !g.begun || g.tunnel && !whole && !g.spoiled {
-		g.packets++
+		g.packets += out.Packets
 		g.bytes += out.Bytes
 		g.payload += f.wire
 		return held
@@ -119,6 +119,9 @@ func (d *Decoder) fragment(out *Packet, f fragment, depth int) result {
 	t.remove(g)
 	t.done = append(t.done, g)
 	r := d.transport(out, f.proto, g.buf[:g.total], g.total, depth)
+	if r == failed { // the caller counts one
+		d.Drops[LostFragment] += uint64(out.Packets - 1)
+	}
 	if r == found && !g.tunnel {
 		if f.offset != 0 { // flags and length were counted with their own fragments
 			out.TCPFlags = 0

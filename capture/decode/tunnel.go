@@ -145,7 +145,7 @@ func (d *Decoder) capwap(out *Packet, b []byte, wire, depth int) result {
 	if b[0] != 0 || n < 8 || n > len(b) || b[3]&0x80 != 0 {
 		return d.fail(NotIP)
 	}
-	native, wireless := b[3]&1 != 0, b[2]>>1&0x1f
+	native, wireless := b[2]&1 != 0, b[2]>>1&0x1f
 	b, wire = b[n:], wire-n
 	out.Tunnel = CAPWAP
 	if !native {

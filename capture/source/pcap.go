@@ -97,24 +97,25 @@ func (r *Reader) nextPcap(ps []Packet) (int, error) {
 		}
 		r.pos += size
 		p := &ps[n]
-		p.Data = b[hl:size:size]
+		p.Data, p.Wire = frame(b[hl:size:size], int(wire), r.pcap.fcs)
 		p.Time = int64(sec)*1e9 + int64(frac)*r.pcap.unit
 		p.Link = r.pcap.link
-		p.Wire = wireLen(int(wire), int(caplen), r.pcap.fcs)
 		n++
 	}
 	return n, nil
 }
 
-// wireLen is a packet's length on the wire, which writers sometimes leave out, less its checksum.
-func wireLen(wire, caplen, fcs int) int {
-	if wire < caplen || wire > 1<<30 {
-		wire = caplen
+// frame cuts the check sequence off a packet. Writers sometimes leave out the length on the wire; then it is what was
+// captured.
+func frame(data []byte, wire, fcs int) ([]byte, int) {
+	if wire < len(data) || wire > 1<<30 {
+		wire = len(data)
 	}
-	if fcs > 0 && wire-fcs >= caplen {
+	if fcs > 0 && wire > fcs {
 		wire -= fcs
+		data = data[:min(len(data), wire)]
 	}
-	return wire
+	return data, wire
 }
 
 var _ io.Closer = (*Reader)(nil)

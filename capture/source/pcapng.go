@@ -250,10 +250,9 @@ func (g *pcapng) packet(kind uint32, b []byte, p *Packet) string {
 	if timed {
 		g.last = f.time(stamp)
 	}
-	p.Data = b[:caplen:caplen]
+	p.Data, p.Wire = frame(b[:caplen:caplen], int(wire), f.fcs)
 	p.Time = g.last
 	p.Link = f.link
-	p.Wire = wireLen(int(wire), int(caplen), f.fcs)
 	return ""
 }
 

@@ -188,7 +188,8 @@ func TestPcapngInterfaces(t *testing.T) {
 		block(le, blockOldPacket, append(old, "cc"...)),
 		section(be),
 		ifaceBlock(be, 113, option(be, 13, []byte{4})...),
-		packetBlock(be, 0, 3_000_000, "d", 5),
+		packetBlock(be, 0, 3_000_000, "dFCS!", 5),
+		packetBlock(be, 0, 3_000_000, "cut", 9),
 	)
 	want := []rec{
 		{1_000_000_007, "a", 1, 1},
@@ -196,6 +197,7 @@ func TestPcapngInterfaces(t *testing.T) {
 		{1002_500_000_000, "abcd", 100, 1},
 		{1002_500_000_000, "cc", 2, 101},
 		{3_000_000_000, "d", 1, 113},
+		{3_000_000_000, "cut", 5, 113},
 	}
 	got, err := drain(bytes.NewReader(file), 128)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
