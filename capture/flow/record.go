@@ -6,6 +6,7 @@ package flow
 import (
 	"net/netip"
 
+	"github.com/tocsin-net/tocsin/capture/decode"
 	"github.com/tocsin-net/tocsin/capture/dissect"
 )
 
@@ -41,21 +42,21 @@ func Hooks(hs ...Hook) HookSet {
 func (s HookSet) Has(h Hook) bool { return s&(1<<h) != 0 }
 
 // Tunnel names the encapsulation a flow's packets came in; the innermost one where there are several.
-type Tunnel uint8
+type Tunnel = decode.Tunnel
 
 // The tunnels.
 const (
-	NoTunnel Tunnel = iota
-	GRE
-	IPinIP
-	VXLAN
-	GTP
-	CAPWAP
-	Teredo
-	L2TP
-	PPPoE
-	ERSPAN
-	Geneve
+	NoTunnel = decode.NoTunnel
+	GRE      = decode.GRE
+	IPinIP   = decode.IPinIP
+	VXLAN    = decode.VXLAN
+	GTP      = decode.GTP
+	CAPWAP   = decode.CAPWAP
+	Teredo   = decode.Teredo
+	L2TP     = decode.L2TP
+	PPPoE    = decode.PPPoE
+	ERSPAN   = decode.ERSPAN
+	Geneve   = decode.Geneve
 )
 
 // Flags are facts about a flow that are not counters.
