@@ -1,0 +1,173 @@
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+)
+
+// runner serves one endpoint: a dispatcher that leases, and up to Limits.Parallel batches under way.
+type runner struct {
+	Endpoint
+	p        *Pipeline
+	log      *slog.Logger
+	max      int // deliveries in a batch
+	parallel int
+	pace     *pace
+	health   health
+	doubts   doubts
+	// ahead is a batch of another recipient that came while one was being filled; the dispatcher's own.
+	ahead []alert.Delivery
+
+	busy, turns int // guarded by p.mu: batches held, and how often something was looked for
+}
+
+func newRunner(p *Pipeline, e Endpoint) *runner {
+	m := e.Manifest
+	if e.Policy.Timeout <= 0 {
+		e.Policy.Timeout = min(m.Limits.Timeout, maxTimeout)
+	}
+	return &runner{
+		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name),
+		max: min(max(m.Batch.Max, 1), maxBatch), parallel: min(max(m.Limits.Parallel, 1), maxParallel),
+		pace: newPace(m.Rate.Count, m.Rate.Per),
+	}
+}
+
+// run leases batches and delivers them until stop is done, and returns when the last one is settled.
+func (r *runner) run(stop, work context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, r.parallel)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-stop.Done():
+			return
+		}
+		batch := r.next(stop, work)
+		if batch == nil {
+			return
+		}
+		wg.Go(func() {
+			r.deliver(stop, work, batch)
+			<-slots
+			r.end()
+		})
+		if r.health.onTrial() { // the endpoint was down: one delivery shows whether it is back
+			wg.Wait()
+		}
+	}
+}
+
+// next waits for due deliveries and leases a batch; nil when stop is done.
+func (r *runner) next(stop, work context.Context) []alert.Delivery {
+	wake := r.p.Outbox.Wake(r.Name)
+	if batch := r.ahead; batch != nil {
+		r.ahead = nil
+		return batch
+	}
+	for failed := 0; stop.Err() == nil; {
+		limit := r.max
+		if r.health.onTrial() {
+			limit = 1
+		}
+		r.begin()
+		// Not with stop: a lease that is cut off in the middle may be on disk all the same.
+		batch, err := r.p.Outbox.Lease(work, r.Name, limit)
+		if len(batch) > 0 {
+			if limit > 1 {
+				batch = r.fill(stop, work, wake, batch)
+			}
+			return batch
+		}
+		var pause time.Duration
+		if err == nil {
+			pause, err = r.untilNext(work)
+		}
+		r.end()
+		if err != nil {
+			failed++
+			pause = backoff(failed)
+			r.log.Error("cannot take deliveries from the outbox; trying again", "after", pause, "error", err)
+		} else {
+			failed = 0
+		}
+		sleep(stop, wake, pause)
+	}
+	return nil
+}
+
+// untilNext is how long nothing will be due.
+func (r *runner) untilNext(ctx context.Context) (time.Duration, error) {
+	due, ok, err := r.p.Outbox.Next(ctx, r.Name)
+	if err != nil || !ok {
+		return time.Hour, err
+	}
+	// What is due but was not leased is about to change; asking in a tight loop would not help it.
+	return max(time.Until(due), 20*time.Millisecond), nil
+}
+
+// fill waits up to the batch window for more deliveries of the same recipient.
+func (r *runner) fill(stop, work context.Context, wake <-chan struct{}, batch []alert.Delivery) []alert.Delivery {
+	window := r.Manifest.Batch.Window
+	if window <= 0 || len(batch) >= r.max {
+		return batch
+	}
+	t := time.NewTimer(window)
+	defer t.Stop()
+	for len(batch) < r.max {
+		select {
+		case <-wake:
+		case <-t.C:
+			return batch
+		case <-stop.Done():
+			return batch
+		}
+		more, err := r.p.Outbox.Lease(work, r.Name, r.max-len(batch))
+		switch {
+		case err != nil:
+			return batch // the next lease meets the same error and reports it
+		case len(more) == 0:
+		case more[0].Recipient != batch[0].Recipient:
+			r.begin()
+			r.ahead = more
+			return batch
+		default:
+			batch = append(batch, more...)
+		}
+	}
+	return batch
+}
+
+// sleep waits for a signal, at most d.
+func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
+}
+
+// begin notes that the runner looks for work or has some; end takes it back.
+func (r *runner) begin() {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	r.busy++
+	r.turns++
+}
+
+func (r *runner) end() {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	r.busy--
+	if r.busy == 0 {
+		close(r.p.changed)
+		r.p.changed = make(chan struct{})
+	}
+}
