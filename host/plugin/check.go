@@ -84,7 +84,9 @@ func (p *Package) checkMessages() []Problem {
 	}
 	var problems []Problem
 	note := func(bad Problem) {
-		same := func(o Problem) bool { return o.Where == bad.Where && o.Line == bad.Line && o.Field == "" && sameText(o, bad) }
+		same := func(o Problem) bool {
+			return o.Where == bad.Where && o.Line == bad.Line && o.Field == "" && sameText(o, bad)
+		}
 		if !slices.ContainsFunc(problems, same) {
 			problems = append(problems, bad)
 		}
@@ -94,7 +96,7 @@ func (p *Package) checkMessages() []Problem {
 			`text; use bold, italic, code or link, or add a block "plain"`})
 	}
 	for _, locale := range p.Languages() {
-		for _, s := range Samples() {
+		for _, s := range madeUp() {
 			for _, plain := range []bool{false, true} {
 				for _, bad := range p.checkMessage(s, locale, plain) {
 					note(bad)

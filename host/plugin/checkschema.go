@@ -64,7 +64,7 @@ func seek(d *json.Decoder, path []string) bool {
 	if len(path) == 0 {
 		return true
 	}
-	want := strings.NewReplacer("~1", "/", "~0", "~").Replace(path[0])
+	want := fromPointer.Replace(path[0])
 	open, err := d.Token()
 	if err != nil {
 		return false
@@ -143,7 +143,12 @@ func (c *schemaCheck) sub(at string, v any) {
 	}
 }
 
-func pointer(s string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }
+var (
+	toPointer   = strings.NewReplacer("~", "~0", "/", "~1")
+	fromPointer = strings.NewReplacer("~1", "/", "~0", "~")
+)
+
+func pointer(s string) string { return toPointer.Replace(s) }
 
 // compileError reports why the library refuses the schema, each place of its own.
 func (c *schemaCheck) compileError(err error) {

@@ -56,7 +56,9 @@ var formats = map[string]*format{
 	},
 }
 
-func formatNames() []string { return []string{"text", "html", "telegram_html", "markdown", "mrkdwn", "json"} }
+func formatNames() []string {
+	return []string{"text", "html", "telegram_html", "markdown", "mrkdwn", "json"}
+}
 
 func identity(s string) string { return s }
 func asIs(s string) markup     { return markup(s) }

@@ -33,9 +33,10 @@ type message struct {
 	format  string
 	max     int
 	unit    string
-	pool    sync.Pool // of *runner
-	literal int       // line of the first markup the template writes itself; 0 if there is none
-	plain   bool      // it has a block "plain"
+	pool    sync.Pool       // of *runner
+	literal int             // line of the first markup the template writes itself; 0 if there is none
+	plain   bool            // it has a block "plain"
+	used    map[string]bool // names that the template mentions, among them the fields of the alert
 	own     []byte
 }
 
@@ -73,7 +74,7 @@ func parseMessage(files map[string][]byte, want Message, w *words) (*message, []
 		}
 		problems = append(problems, m.outside(own)...)
 	}
-	c := templateCheck{words: w, format: formats[m.format]}
+	c := templateCheck{words: w, format: formats[m.format], used: map[string]bool{}}
 	for _, t := range m.set.Templates() {
 		if t.Tree != nil && t.Root != nil {
 			c.tree = t.Tree
@@ -81,7 +82,7 @@ func parseMessage(files map[string][]byte, want Message, w *words) (*message, []
 		}
 	}
 	m.plain = m.set.Lookup(blockPlain) != nil
-	m.literal = c.literal
+	m.literal, m.used = c.literal, c.used
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return a.Line - b.Line })
 	if problems = append(problems, c.problems...); len(problems) > 0 {
 		return nil, problems
@@ -127,6 +128,7 @@ type templateCheck struct {
 	format   *format
 	tree     *parse.Tree
 	literal  int
+	used     map[string]bool
 	problems []Problem
 }
 
@@ -209,9 +211,16 @@ func (c *templateCheck) pipe(p *parse.PipeNode) {
 func (c *templateCheck) commandNode(cmd *parse.CommandNode) {
 	for i, arg := range cmd.Args {
 		switch a := arg.(type) {
+		case *parse.FieldNode:
+			c.use(a.Ident)
+		case *parse.VariableNode:
+			c.use(a.Ident)
+		case *parse.StringNode:
+			c.used[a.Text] = true // index . "message"
 		case *parse.PipeNode:
 			c.pipe(a)
 		case *parse.ChainNode:
+			c.use(a.Field)
 			if p, ok := a.Node.(*parse.PipeNode); ok {
 				c.pipe(p)
 			}
@@ -226,6 +235,12 @@ func (c *templateCheck) commandNode(cmd *parse.CommandNode) {
 	}
 }
 
+func (c *templateCheck) use(names []string) {
+	for _, n := range names {
+		c.used[n] = true
+	}
+}
+
 func (c *templateCheck) text(key *parse.StringNode) {
 	where := dirLocales + "/en.toml"
 	if near := strict.Nearest(key.Text, slices.Collect(maps.Keys(c.words.english))); near != "" {
@@ -236,14 +251,22 @@ func (c *templateCheck) text(key *parse.StringNode) {
 }
 
 func (c *templateCheck) function(n *parse.IdentifierNode) {
-	known := slices.Collect(maps.Keys((&state{}).funcs()))
-	known = append(slices.DeleteFunc(known, func(s string) bool { return s[0] == '_' }), goFuncs...)
-	if !slices.Contains(known, n.Ident) {
-		c.bad(n, "the function %s cannot be used; there are %s", strict.OneLine(n.Ident), strings.Join(sorted(known), ", "))
+	if !slices.Contains(usable, n.Ident) {
+		c.bad(n, "the function %s cannot be used; there are %s", strict.OneLine(n.Ident), strings.Join(usable, ", "))
 	}
 }
 
-func sorted(list []string) []string { slices.Sort(list); return list }
+// usable are the functions that templates may use.
+var usable = func() []string {
+	list := slices.Clone(goFuncs)
+	for name := range (&state{}).funcs() {
+		if name != funcEscape && name != funcStep {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}()
 
 // templateError matches what text/template says: its name, line and column, and the fault.
 var templateError = regexp.MustCompile(`(?s)^template: ([^:]*):(\d+)(?::\d+)?: (.*)$`)

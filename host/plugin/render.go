@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -90,19 +91,19 @@ func tidy(s string) string {
 	return b.String()
 }
 
-// fit renders a block and, as long as it does not fit, shortens the longest text of the alert and renders it again.
+// fit renders a block and, as long as it does not fit, shortens the longest texts of the alert to one length and renders it
+// again.
 func (r *runner) fit(a *pdk.Alert, block string, f *format, limit int, unit string) (string, error) {
 	short := *a
-	texts := texts(&short)
+	list := r.m.texts(&short)
 	most := maxValue
 	if limit > 0 {
 		most = min(most, limit)
 	}
-	for _, t := range texts {
-		*t = shorten(clean(*t), most, unit)
+	for _, t := range list {
+		*t = clean(shorten(*t, most, unit))
 	}
-	const enough = 16 // what is left of a text at first; the second round leaves nothing
-	floor, before := enough, -1
+	level, before := most, -1
 	for {
 		out, err := r.run(block, f, fields(&short))
 		if err != nil {
@@ -117,21 +118,37 @@ func (r *runner) fit(a *pdk.Alert, block string, f *format, limit int, unit stri
 		if limit == 0 || n <= limit {
 			return out, nil
 		}
-		if n == before { // the text that was cut is not part of the message
-			texts = texts[1:]
-		}
-		before = n
-		slices.SortStableFunc(texts, func(x, y *string) int { return length(*y, unit) - length(*x, unit) })
-		if len(texts) > 0 && length(*texts[0], unit) <= floor && floor > 0 {
-			floor = 0
-		}
-		if len(texts) == 0 || length(*texts[0], unit) <= floor {
+		if level == 0 {
 			return "", fmt.Errorf("template: %s:1: block %q has %d %s even without the alert's texts; it may have %d", fileMessage, block, n,
 				unitName(unit), limit)
 		}
-		had := length(*texts[0], unit)
-		*texts[0] = shorten(*texts[0], max(floor, had-(n-limit)-length("…", unit)), unit)
+		next := levelFor(list, n-limit, unit)
+		if n == before { // what was cut is not part of this block
+			next = min(next, level/2)
+		}
+		level, before = min(next, level-1), n
+		for _, t := range list {
+			*t = shorten(*t, level, unit)
+		}
 	}
+}
+
+// levelFor is the length that texts have to be cut to, so that together they lose at least so many units.
+func levelFor(list []*string, lose int, unit string) int {
+	lengths := make([]int, len(list))
+	longest := 0
+	for i, t := range list {
+		lengths[i] = length(*t, unit)
+		longest = max(longest, lengths[i])
+	}
+	// The first level that loses too little; the one below it is the answer.
+	return max(0, sort.Search(longest, func(level int) bool {
+		lost := 0
+		for _, n := range lengths {
+			lost += max(0, n-level)
+		}
+		return lost < lose
+	})-1)
 }
 
 func unitName(unit string) string {
@@ -144,13 +161,24 @@ func unitName(unit string) string {
 	return "characters"
 }
 
-// texts are the fields of an alert that may be long, in no order. The names of severity, action and the like are not
-// among them: templates compare them.
-func texts(a *pdk.Alert) []*string {
-	return []*string{
-		&a.Message, &a.Info, &a.Hostname, &a.Advice, &a.Title, &a.Name, &a.Interface, &a.EntityValue, &a.Key, &a.Check, &a.Protocol,
-		&a.Client, &a.Server, &a.IP, &a.MAC, &a.L4, &a.Attacker, &a.Victim, &a.CommunityID, &a.ID, &a.Time,
+// texts are those fields of an alert that the template uses and that may be long. The names of severity, action and the like
+// are not among them: templates compare them.
+func (m *message) texts(a *pdk.Alert) []*string {
+	list := make([]*string, 0, 16)
+	for _, t := range []struct {
+		key  string
+		text *string
+	}{
+		{"message", &a.Message}, {"info", &a.Info}, {"hostname", &a.Hostname}, {"advice", &a.Advice}, {"title", &a.Title},
+		{"name", &a.Name}, {"interface", &a.Interface}, {"entity_value", &a.EntityValue}, {"key", &a.Key}, {"check", &a.Check},
+		{"protocol", &a.Protocol}, {"client", &a.Client}, {"server", &a.Server}, {"ip", &a.IP}, {"mac", &a.MAC}, {"l4", &a.L4},
+		{"attacker", &a.Attacker}, {"victim", &a.Victim}, {"community_id", &a.CommunityID}, {"id", &a.ID}, {"time", &a.Time},
+	} {
+		if m.used[t.key] {
+			list = append(list, t.text)
+		}
 	}
+	return list
 }
 
 // alertKeys are the fields that a template can use, by the names of the alert's JSON.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -16,6 +17,9 @@ type Sample struct {
 	Name  string // what is special about it, such as "host, ends"
 	Alert pdk.Alert
 }
+
+// madeUp holds the samples for checks, which change nothing in them.
+var madeUp = sync.OnceValue(Samples)
 
 // Samples returns alerts of every entity and action, among them one with hardly any field and one full of markup and
 // far too long. They are the same each time. Addresses are of the ranges kept for documentation (RFC 5737, RFC 3849).
@@ -36,7 +40,7 @@ func Samples() []Sample {
 		Value: 512, Threshold: 256}
 	long := flow
 	long.Hostname = hostile + strings.Repeat("ä", 300)
-	long.Info = hostile + strings.Repeat("漢字", 4000)
+	long.Info = hostile + strings.Repeat("漢字", 2000)
 
 	list := []struct {
 		name string
@@ -85,7 +89,7 @@ func Samples() []Sample {
 		{"hardly any field", alert.Alert{Entity: alert.EntitySystem}},
 		{"hostile and far too long", alert.Alert{
 			Entity: alert.EntityFlow, AlertID: 99, Check: "flow/" + hostile, Title: hostile, Category: alert.Other, Score: 100, Flow: &long,
-			Message: hostile + strings.Repeat("&<>\"'`*_~[](){}#+-.!|\\ ", 3000), Advice: strings.Repeat(hostile, 100), Interface: hostile,
+			Message: hostile + strings.Repeat("&<>\"'`*_~[](){}#+-.!|\\ ", 1000), Advice: strings.Repeat(hostile, 100), Interface: hostile,
 		}},
 	}
 	samples := make([]Sample, 0, len(list))

@@ -47,8 +47,7 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 	w := &words{bundle: i18n.NewBundle(language.English), english: map[string]bool{}}
 	var problems []Problem
 	tags := []language.Tag{language.English}
-	add := func(where, file string, data []byte) {
-		tag, list, bad := parseLocale(where, file, data)
+	add := func(where string, tag language.Tag, list []*i18n.Message, bad []Problem) {
 		problems = append(problems, bad...)
 		if len(bad) > 0 {
 			return
@@ -73,10 +72,8 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 		}
 	}
 	w.own(m, schema)
-	entries, _ := builtin.ReadDir("builtin/locales")
-	for _, e := range entries {
-		data, _ := builtin.ReadFile("builtin/locales/" + e.Name())
-		add("the host's locales/"+e.Name(), e.Name(), data)
+	for _, l := range hostWords() {
+		add(l.where, l.tag, l.list, l.bad)
 	}
 	if len(files) > maxLangs {
 		problems = append(problems, Problem{Where: sectionLocales, Message: fmt.Sprintf("has %d languages; it may have %d at most", len(files), maxLangs)})
@@ -85,7 +82,9 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 	names := slices.Sorted(maps.Keys(files))
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(b2i(a != "en.toml"), b2i(b != "en.toml")) })
 	for _, name := range names {
-		add(dirLocales+"/"+name, name, files[name])
+		where := dirLocales + "/" + strict.OneLine(name)
+		tag, list, bad := parseLocale(where, name, files[name])
+		add(where, tag, list, bad)
 	}
 	w.matcher = language.NewMatcher(tags)
 	for _, tag := range tags {
@@ -93,6 +92,30 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 	}
 	return w, problems
 }
+
+// hostLocale is one of the host's own message files.
+type hostLocale struct {
+	where string
+	tag   language.Tag
+	list  []*i18n.Message
+	bad   []Problem
+}
+
+// hostWords reads the host's own messages once, English first.
+var hostWords = sync.OnceValue(func() []hostLocale {
+	var all []hostLocale
+	entries, _ := builtin.ReadDir("builtin/locales")
+	for _, e := range entries {
+		l := hostLocale{where: "the host's locales/" + e.Name()}
+		data, _ := builtin.ReadFile("builtin/locales/" + e.Name())
+		l.tag, l.list, l.bad = parseLocale(l.where, e.Name(), data)
+		all = append(all, l)
+	}
+	slices.SortStableFunc(all, func(a, b hostLocale) int {
+		return cmp.Compare(b2i(a.tag != language.English), b2i(b.tag != language.English))
+	})
+	return all
+})
 
 func b2i(b bool) int {
 	if b {

@@ -54,7 +54,7 @@ func ForTest(tb TB, name string) *plugin.Package {
 }
 
 // keep is how long an unused build stays in the cache.
-const keep = 7 * 24 * time.Hour
+const keep = 24 * time.Hour
 
 // cached returns the package from the cache, and builds it there first if it is missing.
 func cached(ctx context.Context, name string) (*plugin.Package, error) {

@@ -29,7 +29,7 @@ func TestDecode(t *testing.T) {
 		{"typo", "# c\n\nnmae = \"a\"\n", `f.toml:3: nmae: unknown key; did you mean "name"?`},
 		{"in table", "[batch]\nmaxx = 1\n", `f.toml:2: batch.maxx: unknown key; did you mean "max"?`},
 		{"dotted", "batch.maximum = 1\n", `f.toml:1: batch.maximum: unknown key; remove it`},
-		{"inline", "name = 'x'\nbatch = { maks = 1 }\n", `f.toml:2: batch.maks: unknown key; did you mean "max"?`},
+		{"inline", "name = 'x'\nbatch = { mex = 1 }\n", `f.toml:2: batch.mex: unknown key; did you mean "max"?`},
 		{"array of tables", "[[net]]\nhost = 'a'\n[[net]]\nresaon = '''\nmaxx = 2\n'''\n", `f.toml:4: net.resaon: unknown key; did you mean "reason"?`},
 		{"unknown table is one mistake", "[bathc]\nmax = 1\nmin = 2\n", `f.toml:1: bathc: unknown key; did you mean "batch"?`},
 		{"all at once", "x = 1\nname = \"\"\"\ny = 1\\\"\"\"\"\n\"z q\" = [ # c\n 1,\n]\nqqq = 2 # d\n",
