@@ -92,7 +92,7 @@ func (e *env) begin(export string, input []byte, limit, budget int, deadline tim
 	e.input = block{firstBlock, uint64(len(input))}
 	e.blocks = append(e.blocks, e.input)
 	e.arena = append(e.arena, input...)
-	e.arena = append(e.arena, make([]byte, -len(e.arena)&7)...)
+	e.arena = append(e.arena, make([]byte, 8+-len(e.arena)&7)...) // no two blocks begin at one offset
 }
 
 // charge counts a host call. The clock is looked at now and then: host calls are the only place where a guest that calls

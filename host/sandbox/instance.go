@@ -88,6 +88,9 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	code, _, err := in.plugin.CallWithContext(in.context(ctx), export, nil)
+	if err == nil && in.guest != nil && in.guest.IsClosed() {
+		err = sys.NewExitError(0) // The SDK takes exit code 0 for success, but the instance is gone.
+	}
 	if err != nil {
 		in.broken = true
 		return nil, in.explain(export, err)
@@ -142,7 +145,10 @@ func (in *instance) explain(export string, err error) error {
 		}
 		t.Reason = fmt.Sprintf("it ended itself with exit code %d", exit.ExitCode())
 	} else {
-		t.Reason = strings.TrimSuffix(strings.TrimPrefix(firstLine(err.Error()), "wasm error: "), " (recovered by wazero)")
+		t.Reason = strings.TrimSuffix(firstLine(err.Error()), " (recovered by wazero)")
+		if _, cause, ok := strings.Cut(t.Reason, "wasm error: "); ok {
+			t.Reason = cause
+		}
 		t.Detail = clean(err.Error(), maxTail)
 	}
 	if said != "" {
