@@ -130,6 +130,7 @@ func test(p Protocol, l4 uint8, ports []uint16, ok func(b []byte) bool) probe {
 // allProbes lists the probes in the order they are asked: strong formats before weak ones.
 func allProbes() [][]probe {
 	return [][]probe{
-		dnsProbes, tlsProbes, httpProbes, quicProbes, dtlsProbes, sshProbes, localProbes, voipProbes, loginProbes, p2pProbes, vpnProbes,
+		dnsProbes, tlsProbes, httpProbes, quicProbes, dtlsProbes, sshProbes, localProbes, voipProbes, loginProbes, p2pProbes, vpnProbes, dataProbes, remoteProbes,
+		infraProbes, scadaProbes,
 	}
 }
