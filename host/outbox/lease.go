@@ -184,6 +184,11 @@ func (s *Store) Next(ctx context.Context, endpoint string) (due time.Time, ok bo
 // counted and a later success is marked as a possible duplicate.
 func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
 	const reason = "tocsin ended during this attempt"
+	// A file that may not be written is opened for reading by SQLite, which would tell only at the first alert. This is the
+	// first write, and fails even if no row is empty.
+	if _, err := c.ExecContext(ctx, `DELETE FROM tally WHERE n = 0`); err != nil {
+		return err
+	}
 	var left int64
 	if err := c.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0) FROM tally WHERE state = 1`).Scan(&left); err != nil {
 		return err

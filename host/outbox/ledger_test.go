@@ -228,7 +228,7 @@ func TestExpire(t *testing.T) {
 func TestPrune(t *testing.T) {
 	s, c := fresh(t)
 	var es []Entry
-	for range 450 { // more than two pages
+	for range 2*chunk + 10 {
 		es = append(es, Entry{flowAlert("x"), to("ops@hook")}, Entry{Alert: flowAlert("for nobody")})
 	}
 	ok(t, s.Store(t.Context(), es))
@@ -257,7 +257,7 @@ func TestPrune(t *testing.T) {
 	prune(0)
 	c.add(DefaultRetention + time.Millisecond)
 	put(t, s, flowAlert("new"), "ops@hook")
-	prune(898)
+	prune(2*(2*chunk+10) - 2)
 	if got := counts(t, s)["ops@hook"]; got.Delivered != 0 || got.Dead != 1 || got.Leased != 1 || got.Queued != 1 {
 		t.Errorf("counts %+v", got)
 	}

@@ -118,9 +118,6 @@ func orNull(b []byte) []byte {
 	return []byte("null")
 }
 
-// chunk is how many deliveries one transaction of a bulk change touches, so that others are not kept waiting.
-const chunk = 1000
-
 // buryRemoved makes dead letters of what waits for removed recipients. It does the rest another time if it is cut short.
 func (s *Store) buryRemoved(ctx context.Context) error {
 	s.mu.Lock()
@@ -132,15 +129,15 @@ func (s *Store) buryRemoved(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	for _, r := range gone {
-		for n := chunk; n == chunk; {
-			err := s.do(ctx, "end deliveries in", chunk, func(t *tx) (err error) {
+		for n := s.chunk; n == s.chunk; {
+			err := s.do(ctx, "end deliveries in", s.chunk, func(t *tx) (err error) {
 				if cur := s.recipientOf(t, r.name); cur == nil || !cur.removed { // it is back already
 					n = 0
 					return nil
 				}
 				n, err = t.execN(`UPDATE delivery SET state = 5, changed = ?2, reason = ?3 WHERE id IN (SELECT id FROM delivery
 					INDEXED BY waiting WHERE recipient = ?1 AND state = 0 ORDER BY since LIMIT ?4)`,
-					r.seq, s.now().UnixMilli(), removedReason(r.name), chunk)
+					r.seq, s.now().UnixMilli(), removedReason(r.name), s.chunk)
 				t.move(r.seq, alert.Queued, alert.Dead, n)
 				return err
 			})

@@ -63,7 +63,7 @@ func (s *Store) RetryAll(ctx context.Context, f Filter) (n int, err error) {
 	query := `SELECT d.id, r.name FROM delivery d INDEXED BY dead CROSS JOIN recipient r ON r.seq = d.recipient` + where + ` AND r.removed = 0 AND d.id > ? ORDER BY d.id LIMIT ?`
 	var after alert.ID
 	for more := true; more; {
-		limit := chunk
+		limit := s.chunk
 		if f.Limit > 0 {
 			limit = min(limit, f.Limit-n)
 		}
@@ -114,10 +114,10 @@ func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, 
 	}
 	s.mu.Unlock()
 	for _, r := range all {
-		for got := chunk; got == chunk; {
-			err := s.do(ctx, "expire in", chunk, func(t *tx) (err error) {
+		for got := s.chunk; got == s.chunk; {
+			err := s.do(ctx, "expire in", s.chunk, func(t *tx) (err error) {
 				now := s.now()
-				got, err = t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, chunk)
+				got, err = t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, s.chunk)
 				t.move(r.seq, alert.Queued, alert.Dead, got)
 				return err
 			})
@@ -138,11 +138,10 @@ const sqlPrunable = `SELECT a.seq, a.stored, EXISTS (SELECT 1 FROM delivery d IN
 // leased, or a dead letter younger than Options.DeadRetention. It returns how many alerts went. The file does not
 // shrink; the space is used again.
 func (s *Store) Prune(ctx context.Context) (n int, err error) {
-	const page = 200
 	var after int64
 	for more := true; more; {
 		var got int
-		err := s.do(ctx, "prune", page*4, func(t *tx) error {
+		err := s.do(ctx, "prune", 4*s.chunk, func(t *tx) error {
 			now := s.now()
 			before := now.Add(-s.retention).UnixMilli()
 			last := after
@@ -162,11 +161,11 @@ func (s *Store) Prune(ctx context.Context) (n int, err error) {
 					gone = append(gone, seq)
 				}
 				return nil
-			}, sqlPrunable, after, now.Add(-s.deadFor).UnixMilli(), page)
+			}, sqlPrunable, after, now.Add(-s.deadFor).UnixMilli(), s.chunk)
 			if err != nil {
 				return err
 			}
-			more = more && seen == page
+			more = more && seen == s.chunk
 			for _, seq := range gone {
 				if err := t.prune(seq); err != nil {
 					return err

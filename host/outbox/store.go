@@ -50,6 +50,8 @@ type Store struct {
 	retention time.Duration
 	deadFor   time.Duration
 	readOnly  bool
+	// chunk is how many rows one transaction of a bulk change touches, so that others are not kept waiting.
+	chunk int
 
 	lock   *fileLock
 	writer *sql.DB // one connection
@@ -102,7 +104,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	s := &Store{
-		path: path, log: o.Log, now: o.Now, retention: o.Retention, deadFor: o.DeadRetention, readOnly: o.ReadOnly,
+		path: path, log: o.Log, now: o.Now, retention: o.Retention, deadFor: o.DeadRetention, readOnly: o.ReadOnly, chunk: 500,
 		ops: make(chan *op), quit: make(chan struct{}), ended: make(chan struct{}),
 		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, wakes: map[string]chan struct{}{},
 	}

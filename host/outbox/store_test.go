@@ -54,10 +54,15 @@ func open(t testing.TB, path string, o Options) *Store {
 	return s
 }
 
+// chunk is small here, for bulk changes take several transactions in the tests too.
+const chunk = 40
+
 // fresh opens a new outbox with a clock of its own.
 func fresh(t testing.TB) (*Store, *clock) {
 	c := newClock()
-	return open(t, filepath.Join(t.TempDir(), "outbox.db"), Options{Now: c.now}), c
+	s := open(t, filepath.Join(t.TempDir(), "outbox.db"), Options{Now: c.now})
+	s.chunk = chunk
+	return s, c
 }
 
 func flowAlert(text string) *alert.Alert {
