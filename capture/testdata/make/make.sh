@@ -8,7 +8,9 @@
 #
 # It needs root, Linux with veth, bridge and tun, and Go. It touches no network outside its namespaces (they have no way
 # out), changes no file of the system (programs see private copies of /etc/passwd and the like), ends by itself after
-# ten minutes at most, and removes its namespaces, processes and files however it ends.
+# ten minutes at most, and removes its namespaces, processes and files however it ends. KEEP=1 in the environment keeps
+# its working folder below /tmp, with the programs' logs.
+
 # shellcheck disable=SC2016,SC2046 # the single quotes and the word splitting are meant
 set -euo pipefail
 
@@ -22,7 +24,7 @@ for arg in "$@"; do
   case $arg in
     --quick) quick=1 ;;
     --install) install=1 ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
   esac
 done
 
@@ -75,13 +77,13 @@ trap 'exit 143' TERM
 on() {
   local h=$1
   shift
-  ip netns exec "$P$h" sh -c '
+  ${replace:-} ip netns exec "$P$h" sh -c '
     for f in "$0"/*; do [ -e "$f" ] && mount --bind "$f" "/etc/${f##*/}"; done
     mount -t tmpfs none /run && mkdir /run/sshd
     exec "$@"' "$W/etc/$h" "$@"
 }
-# bg HOST COMMAND...: the same in the background, until the end.
-bg() { on "$@" >>"$W/$1.log" 2>&1 & pids+=($!); }
+# bg HOST COMMAND...: the same in the background, until the end; the program takes the place of its shell.
+bg() { replace=exec on "$@" >>"$W/$1.log" 2>&1 & pids+=($!); }
 # do_ HOST COMMAND...: a client's command; its result is not ours to judge, many are meant to fail.
 do_() { on "$1" timeout 20 "${@:2}" >>"$W/$1.log" 2>&1 || true; }
 
