@@ -6,6 +6,7 @@ package check
 import (
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/tocsin-net/tocsin/capture/dissect"
 	"github.com/tocsin-net/tocsin/capture/flow"
@@ -78,7 +79,7 @@ func New(cfg Config, emit func(*alert.Alert)) (*Engine, error) {
 	for _, h := range sel.hosts {
 		e.hosts = append(e.hosts, h)
 		e.feeds |= h.feed
-		if !contains(e.periods, h.info.Period) {
+		if !slices.Contains(e.periods, h.info.Period) {
 			e.periods = append(e.periods, h.info.Period)
 		}
 	}
@@ -89,15 +90,6 @@ func New(cfg Config, emit func(*alert.Alert)) (*Engine, error) {
 		e.hooks |= flow.Hooks(flow.Detected, flow.Periodic)
 	}
 	return e, nil
-}
-
-func contains(ps []flow.Period, p flow.Period) bool {
-	for _, q := range ps {
-		if p == q {
-			return true
-		}
-	}
-	return false
 }
 
 // Hooks says at which hooks the enabled checks want flow records.

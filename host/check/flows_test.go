@@ -145,7 +145,7 @@ func TestRiskWords(t *testing.T) {
 		{dissect.RiskTLSCertExpired, tls, `192.168.1.7 -> shop.example.com (198.51.100.2), port 443: the server's certificate "example.org" expired on 2026-02-22, 10 days ago`},
 		{dissect.RiskTLSCertMismatch, tls, `asked for shop.example.com, but the certificate is for "example.org" and 1 other names`},
 		{dissect.RiskTLSSelfSigned, tls, "the server's certificate is self-signed (CN=example.org, O=Example)"},
-		{dissect.RiskTLSObsoleteVersion, tls, "uses TLS 1.0, which is obsolete"},
+		{dissect.RiskTLSObsoleteVersion, tls, "uses TLSv1, which is obsolete"},
 		{dissect.RiskTLSFatalAlert, tls, "ended with the fatal alert handshake_failure (40)"},
 		{dissect.RiskHTTPUserAgent, http, `the user agent "sqlmap/1.0" is suspicious`},
 		{dissect.RiskURLXSS, http, `the URL "/?q=<script>" looks like cross-site scripting; the server answered 404`},

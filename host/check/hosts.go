@@ -226,7 +226,7 @@ func spanOf(b *flow.HostBatch, length time.Duration) string {
 		if d < time.Second {
 			return "in less than a second"
 		}
-		return "in " + d.Round(time.Second).String()
+		return fmt.Sprintf("in %.0f s", d.Seconds())
 	}
 	switch b.Period {
 	case flow.Minute:

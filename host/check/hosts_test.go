@@ -72,7 +72,8 @@ func TestEngageAndRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := [][]string{
-			{"engage host/syn_scan/192.168.1.66@3/attacker"}, {"engage host/syn_scan/192.168.1.2@3/attacker"},
+			{"engage host/syn_scan/192.168.1.66@3/attacker"},
+			{"engage host/syn_scan/192.168.1.2@3/attacker"},
 			{"release host/syn_scan/192.168.1.2@3/attacker", "release host/syn_scan/192.168.1.66@3/attacker"},
 			{"engage host/syn_scan/192.168.1.66@3/attacker"},
 		}[i]
@@ -123,7 +124,7 @@ func TestLastInterval(t *testing.T) {
 	if err := e.Hosts(last); err != nil {
 		t.Fatal(err)
 	}
-	if len(*got) != 2 || (*got)[1].Action != alert.Engage || !strings.Contains((*got)[1].Message, "received 300 SYNs in 3s") {
+	if len(*got) != 2 || (*got)[1].Action != alert.Engage || !strings.Contains((*got)[1].Message, "received 300 SYNs in 3 s") {
 		t.Fatalf("got %d alerts", len(*got))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tocsin-net/tocsin/capture/dissect"
 )
@@ -84,6 +85,14 @@ func TestSizesAndSpans(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 bytes", 1023: "1023 bytes", 1536: "1.5 kB", 1 << 30: "1.0 GB", 1 << 62: "4096.0 PB"} {
 		if got := size(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		0: "0 s", time.Microsecond: "1 ms", 300 * time.Millisecond: "300 ms", 59 * time.Second: "59 s", 2 * time.Minute: "2 min",
+		26*time.Hour + 90*time.Second: "26 h 1 min", 3 * time.Hour: "3 h",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%s: %s, want %s", d, got, want)
 		}
 	}
 	for s, want := range map[string]string{short(strings.Repeat("ä", 120)): strings.Repeat("ä", 120), short(strings.Repeat("ä", 121)): strings.Repeat("ä", 119) + "…"} {

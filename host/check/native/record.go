@@ -82,7 +82,7 @@ func (r Rec) certificate() *dissect.Certificate {
 	return &dissect.Certificate{}
 }
 
-// name is the certificate's shortest useful name.
+// certName is the certificate's shortest useful name.
 func certName(c *dissect.Certificate) string {
 	switch {
 	case c.CommonName != "":
@@ -97,7 +97,7 @@ func certName(c *dissect.Certificate) string {
 
 func day(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.DateOnly) }
 
-// bytes writes a size the way people read it: 1.5 MB; 1 kB is 1024 bytes.
+// size writes a number of bytes the way people read it: 1.5 MB; 1 kB is 1024 bytes.
 func size(n uint64) string {
 	if n < 1024 {
 		return fmt.Sprintf("%d bytes", n)
@@ -111,6 +111,9 @@ func size(n uint64) string {
 
 // span writes a duration in at most two units: 12 h 5 min.
 func span(d time.Duration) string {
+	if d > 0 && d < time.Second {
+		return fmt.Sprintf("%d ms", max(d.Milliseconds(), 1))
+	}
 	d = d.Round(time.Second)
 	h, m, s := int(d/time.Hour), int(d/time.Minute)%60, int(d/time.Second)%60
 	switch {
@@ -144,3 +147,6 @@ const (
 	tcp = 6
 	udp = 17
 )
+
+// plain makes a Detail of a text that the dissector's own words would only repeat.
+func plain(s string) func(Rec) string { return func(Rec) string { return s } }

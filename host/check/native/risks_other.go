@@ -77,6 +77,7 @@ var otherRisks = []RiskDef{
 			Advice: "Turn SMB 1 off on both sides.",
 		},
 		Risk: dissect.RiskSMBInsecure, What: "file sharing with the insecure SMB 1",
+		Detail: plain("file sharing with the insecure SMB 1"),
 	},
 	{
 		Info: Info{
@@ -130,18 +131,10 @@ var otherRisks = []RiskDef{
 			case m.HTTP != nil && m.HTTP.Status >= 400:
 				return fmt.Sprintf("the server answered %d for %s", m.HTTP.Status, short(r.Fact()))
 			case m.DNS != nil && m.DNS.RCode != 0:
-				return fmt.Sprintf("the DNS server answered error %s for %s", rcode(m.DNS.RCode), short(m.DNS.Query))
+				return fmt.Sprintf("the DNS server answered error %s for %s", dissect.RCodeName(m.DNS.RCode), short(m.DNS.Query))
 			}
 			return ""
 		},
-	},
-	{
-		Info: Info{
-			Key: "flow/ndpi_suspicious_entropy", AlertID: 73, Category: alert.Security, Score: 10, DefaultOn: true,
-			Title: "Suspicious entropy", Text: "The content looks random or encrypted where it should not be.",
-			Advice: "Find out what is transferred: it may be encrypted data that somebody carries away.",
-		},
-		Risk: dissect.RiskEntropy, What: "the content looks encrypted where it should not be",
 	},
 	{
 		Info: Info{
@@ -170,27 +163,10 @@ var otherRisks = []RiskDef{
 	},
 	{
 		Info: Info{
-			Key: "flow/ndpi_fully_encrypted", AlertID: 96, Category: alert.Network, Score: 50, DefaultOn: true,
-			Title: "Fully encrypted flow", Text: "Every byte looks random from the first on, as in tunnels made to be unrecognisable.",
-			Advice: "Find the program on the client.",
-		},
-		Risk: dissect.RiskFullyEncrypted, What: "every byte is encrypted from the first on",
-	},
-	{
-		Info: Info{
 			Key: "flow/ndpi_probing_attempt", AlertID: 101, Category: alert.Security, Score: 50, DefaultOn: true,
 			Title: "Probing attempt", Text: "The client connected, learned that somebody is there, and left without asking for anything.",
 			Advice: "Look for more of the same client: it may be looking for services to attack.",
 		},
 		Risk: dissect.RiskProbing, Attacker: alert.Client, Victim: alert.Server, What: "the client connected only to see who is there",
 	},
-}
-
-// rcode names a DNS response code (RFC 1035, RFC 2136).
-func rcode(c uint8) string {
-	names := [...]string{1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
-	if int(c) < len(names) && names[c] != "" {
-		return names[c]
-	}
-	return strconv.Itoa(int(c))
 }

@@ -61,7 +61,7 @@ var tlsRisks = []RiskDef{
 		Risk: dissect.RiskTLSObsoleteVersion, What: "an obsolete TLS version is used",
 		Detail: func(r Rec) string {
 			if t := r.Meta().TLS; t != nil && t.Version != 0 {
-				return "uses " + versionName(t.Version) + ", which is obsolete"
+				return "uses " + dissect.VersionName(t.Version) + ", which is obsolete"
 			}
 			return ""
 		},
@@ -76,7 +76,7 @@ var tlsRisks = []RiskDef{
 		Risk: dissect.RiskTLSWeakCipher, What: "a weak cipher suite is used",
 		Detail: func(r Rec) string {
 			if t := r.Meta().TLS; t != nil && t.Cipher != 0 {
-				return "uses the weak cipher suite " + cipherName(t.Cipher)
+				return "uses the weak cipher suite " + dissect.CipherName(t.Cipher)
 			}
 			return ""
 		},
@@ -122,6 +122,7 @@ var tlsRisks = []RiskDef{
 			Advice: "Find the program on the client: scripts and old devices do this, and so does malware.",
 		},
 		Risk: dissect.RiskTLSMissingSNI, What: "TLS without a server name (SNI)",
+		Detail: plain("TLS without a server name (SNI)"),
 	},
 	{
 		Info: Info{

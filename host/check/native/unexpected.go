@@ -83,7 +83,7 @@ func unexpectedServer(key string, id int, title, what string, named bool, proto,
 						if p != proto && p != secure || b.Flags[i]&flow.MulticastDest != 0 || isGroup(b.Server[i]) || b.Payload[0][i]|b.Payload[1][i] == 0 {
 							continue
 						}
-						if !want.addr(b.Server[i]) && !(named && want.name(b.Meta[i])) {
+						if !want.addr(b.Server[i]) && (!named || !want.name(b.Meta[i])) {
 							mask[i] |= bit
 						}
 					}

@@ -1,27 +1,6 @@
 package native
 
-import (
-	"crypto/tls"
-	"fmt"
-)
-
-// versionName names a TLS or DTLS version (RFC 8446, RFC 9147).
-func versionName(v uint16) string {
-	switch v {
-	case 0x0002, 0x0200:
-		return "SSL 2.0"
-	case 0x0300:
-		return "SSL 3.0"
-	case 0xfeff:
-		return "DTLS 1.0"
-	case 0xfefd:
-		return "DTLS 1.2"
-	}
-	return tls.VersionName(v)
-}
-
-// cipherName names a cipher suite as IANA does where Go knows it, else gives its number.
-func cipherName(c uint16) string { return tls.CipherSuiteName(c) }
+import "fmt"
 
 // alertName names a TLS alert (RFC 8446, section 6).
 func alertName(code uint8) string {
