@@ -38,9 +38,10 @@ type Target struct {
 type Delivery struct {
 	ID ID // the idempotency key: the same over all attempts
 	Target
-	Alert      json.RawMessage // the alert's JSON as stored
+	Alert json.RawMessage // the alert's JSON as stored
+	// Created is when it was queued; after a retry by hand, when that was. Its age counts from here.
 	Created    time.Time
-	Attempt    int    // of this lease, from 1
+	Attempt    int    // of this lease, from 1; from 1 again after a retry by hand
 	Plain      bool   // plain text is asked for, after a bad_payload verdict
 	ProviderID string // on a release: the provider id of the engage's delivery to the same recipient
 }
