@@ -34,8 +34,8 @@ func appendCommunityID(to []byte, l4 uint8, src, dst netip.Addr, sport, dport ui
 	}
 	var buf [2 + 16 + 16 + 2 + 4]byte
 	p := binary.BigEndian.AppendUint16(buf[:0], seed)
-	p = append(p, src.AsSlice()...)
-	p = append(p, dst.AsSlice()...)
+	p = appendAddr(p, src)
+	p = appendAddr(p, dst)
 	p = append(p, l4, 0)
 	if withPorts {
 		p = binary.BigEndian.AppendUint16(p, sport)
@@ -43,6 +43,15 @@ func appendCommunityID(to []byte, l4 uint8, src, dst netip.Addr, sport, dport ui
 	}
 	sum := sha1.Sum(p)
 	return base64.StdEncoding.AppendEncode(append(to, '1', ':'), sum[:])
+}
+
+func appendAddr(to []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		b := a.As4()
+		return append(to, b[:]...)
+	}
+	b := a.As16()
+	return append(to, b[:]...)
 }
 
 // counterpart maps an ICMP type to the one that answers it, which serves as the other port; a type without one keeps its

@@ -28,24 +28,22 @@ func (d *distinct) add(v uint64) {
 		d.observe(v)
 		return
 	}
-	if d.n*4 >= len(d.exact)*3 {
-		d.grow()
-		if d.regs != nil {
-			d.observe(v)
-			return
+	if len(d.exact) > 0 {
+		mask := uint64(len(d.exact) - 1)
+		p := v & mask
+		for ; d.exact[p] != 0; p = (p + 1) & mask {
+			if d.exact[p] == v {
+				return
+			}
 		}
-	}
-	mask := uint64(len(d.exact) - 1)
-	for p := v & mask; ; p = (p + 1) & mask {
-		switch d.exact[p] {
-		case v:
-			return
-		case 0:
+		if d.n*4 < len(d.exact)*3 {
 			d.exact[p] = v
 			d.n++
 			return
 		}
 	}
+	d.grow()
+	d.add(v)
 }
 
 func (d *distinct) grow() {

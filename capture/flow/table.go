@@ -257,15 +257,28 @@ func serverSpeaks(p *decode.Packet) bool {
 		if p.TCPFlags&SYN != 0 {
 			return p.TCPFlags&ACK != 0
 		}
-		return p.SrcPort < 1024 && p.DstPort >= 1024
+		return plainlyServer(p.SrcPort, p.DstPort)
 	case decode.UDP, decode.UDPL, decode.SCTP:
-		return p.SrcPort < 1024 && p.DstPort >= 1024
+		return plainlyServer(p.SrcPort, p.DstPort)
 	case decode.ICMP:
 		return p.ICMPType == 0 || p.ICMPType == 14 // echo and timestamp reply
 	case decode.ICMPv6:
 		return p.ICMPType == 129
 	}
 	return false
+}
+
+// plainlyServer tells a server from its client by ports alone. Privileged clients, of NFS for one, take the ports from 512
+// on, so of those only the usual ones of servers count.
+func plainlyServer(from, to uint16) bool {
+	if to < 1024 {
+		return false
+	}
+	switch from {
+	case 636, 853, 989, 990, 993, 995:
+		return true
+	}
+	return from < 512
 }
 
 // tcp follows the connection's state by the flags of a segment from side.
