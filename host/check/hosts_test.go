@@ -212,8 +212,12 @@ func TestARP(t *testing.T) {
 		mac  [6]byte
 		want string
 	}{
-		{1, a, ""}, {2, a, ""}, {2, b, "192.168.1.1 was at 02:00:00:00:00:01, and now 02:00:00:00:00:02 says that it is there"},
-		{2, b, ""}, {1, a, ""}, {2, b, "was at 02:00:00:00:00:01"},
+		{1, a, ""},
+		{2, a, ""},
+		{2, b, "192.168.1.1 was at 02:00:00:00:00:01, and now 02:00:00:00:00:02 says that it is there"},
+		{2, b, ""},
+		{1, a, ""},
+		{2, b, "was at 02:00:00:00:00:01"},
 	} {
 		*got = nil
 		e.ARP(&decode.ARP{Op: s.op, Sender: ip, SenderMAC: s.mac, Time: start.UnixNano()})

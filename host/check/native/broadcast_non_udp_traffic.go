@@ -2,14 +2,12 @@ package native
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/tocsin-net/tocsin/capture/flow"
 	"github.com/tocsin-net/tocsin/host/alert"
 )
 
 func broadcastNonUDP() FlowDef {
-	all := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	return FlowDef{
 		Info: Info{
 			Key: "flow/broadcast_non_udp_traffic", Entity: alert.EntityFlow, AlertID: 67, Category: alert.Security, Score: 100,
@@ -22,7 +20,7 @@ func broadcastNonUDP() FlowDef {
 			return FlowCheck{
 				Scan: func(b *flow.Block, mask []uint64, bit uint64) {
 					for i, l4 := range b.L4[:b.N] {
-						if l4 != udp && b.Flags[i]&flow.MulticastDest != 0 && !b.Server[i].IsMulticast() || l4 != udp && b.Server[i] == all {
+						if l4 != udp && b.Flags[i]&flow.MulticastDest != 0 && !b.Server[i].IsMulticast() {
 							mask[i] |= bit
 						}
 					}

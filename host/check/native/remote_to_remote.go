@@ -23,7 +23,7 @@ func remoteToRemote() FlowDef {
 					}
 					const not = flow.ClientLocal | flow.ServerLocal | flow.MulticastDest
 					for i, f := range b.Flags[:b.N] {
-						if f&not == 0 && !isGroup(b.Server[i]) && !nowhere(b, i) {
+						if f&not == 0 && !nowhere(b, i) {
 							mask[i] |= bit
 						}
 					}

@@ -3,6 +3,7 @@ package native
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tocsin-net/tocsin/capture/dissect"
@@ -13,17 +14,18 @@ import (
 // expectation is a list of servers that are expected: addresses, networks and names. An empty list expects none, so
 // every server is reported; that is what ntopng does, and it shows what to put on the list.
 type expectation struct {
-	addrs    map[netip.Addr]bool
+	addrs    []netip.Addr
+	lookup   map[netip.Addr]bool // the same, once they are many
 	networks []netip.Prefix
 	names    []string // lower case; a name covers the names below it
 }
 
 func newExpectation(items []string) (*expectation, error) {
-	e := &expectation{addrs: map[netip.Addr]bool{}}
+	e := &expectation{}
 	for _, it := range items {
 		s := strings.ToLower(strings.TrimSpace(it))
 		if a, err := netip.ParseAddr(s); err == nil {
-			e.addrs[a.Unmap()] = true
+			e.addrs = append(e.addrs, a.Unmap())
 		} else if n, err := netip.ParsePrefix(s); err == nil {
 			e.networks = append(e.networks, n.Masked())
 		} else if s != "" && !strings.ContainsAny(s, " /:,*") {
@@ -32,11 +34,22 @@ func newExpectation(items []string) (*expectation, error) {
 			return nil, &ParamError{"items", fmt.Sprintf("%q is no address, network or host name: write it as 192.0.2.1, 192.0.2.0/24 or dns.example.org", it)}
 		}
 	}
+	const few = 8 // up to here a walk is faster than a hash
+	if len(e.addrs) > few {
+		e.lookup = map[netip.Addr]bool{}
+		for _, a := range e.addrs {
+			e.lookup[a] = true
+		}
+	}
 	return e, nil
 }
 
 func (e *expectation) addr(a netip.Addr) bool {
-	if len(e.addrs) > 0 && e.addrs[a] {
+	if e.lookup != nil {
+		if e.lookup[a] {
+			return true
+		}
+	} else if slices.Contains(e.addrs, a) {
 		return true
 	}
 	for _, n := range e.networks {
@@ -80,7 +93,7 @@ func unexpectedServer(key string, id int, title, what string, named bool, proto,
 			return FlowCheck{
 				Scan: func(b *flow.Block, mask []uint64, bit uint64) {
 					for i, p := range b.Protocol[:b.N] {
-						if p != proto && p != secure || b.Flags[i]&flow.MulticastDest != 0 || isGroup(b.Server[i]) || b.Payload[0][i]|b.Payload[1][i] == 0 {
+						if p != proto && p != secure || b.Flags[i]&flow.MulticastDest != 0 || b.Payload[0][i]|b.Payload[1][i] == 0 {
 							continue
 						}
 						if !want.addr(b.Server[i]) && (!named || !want.name(b.Meta[i])) {
