@@ -92,7 +92,7 @@ func TestRateLimitHoldsTheEndpoint(t *testing.T) {
 		begin := time.Now()
 		limited := true
 		x := &executor{do: func(_ context.Context, r *pdk.Request) (*pdk.Response, *pdk.TransportError) {
-			if limited && strings.HasPrefix(r.HTTP.Body, "a") {
+			if strings.HasPrefix(r.HTTP.Body, "a") && limited {
 				limited = false
 				return &pdk.Response{Status: 429, Headers: map[string]string{"retry-after": "30"}}, nil
 			}

@@ -3,9 +3,6 @@ package egress
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -463,55 +461,6 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestSignature recomputes the signature as the specification words it.
-func TestSignature(t *testing.T) {
-	var got http.Header
-	var body string
-	s := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		got, body = r.Header, string(b)
-	})
-	sec := NewSecrets()
-	keys := [][]byte{bytes.Repeat([]byte{1}, 24), bytes.Repeat([]byte{0xfe}, 32)}
-	r := post(s.URL)
-	r.HTTP.Body = `{"v":"` + sec.Add("in_body", "body-secret") + `"}`
-	r.HTTP.Sign = &pdk.Sign{Scheme: "standard-webhooks", ID: "msg_1"}
-	for i, k := range keys {
-		r.HTTP.Sign.Keys = append(r.HTTP.Sign.Keys, sec.Add("key"+strconv.Itoa(i), "whsec_"+base64.StdEncoding.EncodeToString(k)))
-	}
-	x := newExecutor(t, Options{})
-	p := Policy{Grants: []Grant{grantTo(t, s.URL)}, Secrets: sec}
-	if _, terr := x.Do(t.Context(), r, p); terr != nil {
-		t.Fatal(terr)
-	}
-	var want []string
-	for _, k := range keys {
-		m := hmac.New(sha256.New, k)
-		fmt.Fprintf(m, "msg_1.%s.%s", got.Get("webhook-timestamp"), body)
-		want = append(want, "v1,"+base64.StdEncoding.EncodeToString(m.Sum(nil)))
-	}
-	if got.Get("webhook-signature") != strings.Join(want, " ") || got.Get("webhook-id") != "msg_1" || body != `{"v":"body-secret"}` {
-		t.Errorf("got %v over %s, want %v", got, body, want)
-	}
-	if at, err := strconv.ParseInt(got.Get("webhook-timestamp"), 10, 64); err != nil || time.Since(time.Unix(at, 0)).Abs() > time.Minute {
-		t.Errorf("timestamp %q: %v", got.Get("webhook-timestamp"), err)
-	}
-	r.HTTP.Sign.Keys = []string{sec.Add("key", "not base64!")}
-	if _, terr := x.Do(t.Context(), r, p); terr == nil || terr.Stage != StageDenied || strings.Contains(terr.Message, "not base64!") || !strings.Contains(terr.Message, "whsec_") {
-		t.Errorf("got %+v", terr)
-	}
-}
-
-// TestSignVector is the example of the Standard Webhooks reference libraries.
-func TestSignVector(t *testing.T) {
-	h := http.Header{}
-	err := sign(h, &pdk.Sign{Scheme: standardWebhooks, ID: "msg_p5jXN8AQM9LWM0D4loKWxJek"},
-		[]string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, `{"test": 2432232314}`, time.Unix(1614265330, 0))
-	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; err != nil || h.Get("Webhook-Signature") != want {
-		t.Errorf("got %q, %v, want %q", h.Get("Webhook-Signature"), err, want)
-	}
-}
-
 func TestProxy(t *testing.T) {
 	var through []string
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -566,4 +515,60 @@ func BenchmarkDo(b *testing.B) {
 			b.Fatal(terr)
 		}
 	}
+}
+
+// TestParallelUse shares one executor, as all endpoints do.
+func TestParallelUse(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(b)
+	})
+	x := newExecutor(t, Options{})
+	sec := NewSecrets()
+	p := Policy{Grants: []Grant{grantTo(t, s.URL)}, Secrets: sec}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			h := sec.Add("n", "value-"+strconv.Itoa(i))
+			for range 20 {
+				r := post(s.URL)
+				r.HTTP.Body = "x" + h
+				if resp, terr := x.Do(t.Context(), r, p); terr != nil || resp.Body != "x‹secret:n›" {
+					t.Errorf("got %+v %+v", resp, terr)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// FuzzAdmit wants that whatever a plug-in calls a URL, what is admitted goes to the granted place and no other.
+func FuzzAdmit(f *testing.F) {
+	for _, s := range []string{
+		"https://hooks.example/x", "https://hooks.example:443/x?y#z", "HTTPS://HOOKS.example./", "https://hooks.example@evil.example/",
+		"https://evil.example#@hooks.example/", "https://hooks.example\\@evil.example/", "https://hooks.example:443@127.0.0.1/",
+		"https://hooks.example%00.evil.example/", "https://[::1]/", "//hooks.example/", "https:hooks.example", "https://hooks.example:0443/",
+		"http://hooks.example:443/", "https://hooks。example/", "https://a:b@hooks.example/\r\nHost: evil",
+	} {
+		f.Add(s)
+	}
+	x := newExecutor(f, Options{})
+	p := &Policy{Grants: []Grant{{Scheme: "https", Host: "hooks.example", Port: 443}}}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, terr := targetURL(raw, nil)
+		if terr != nil {
+			return
+		}
+		if _, terr := x.admit(u, p); terr != nil {
+			return
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.String(), nil)
+		if err != nil {
+			return
+		}
+		port, err := portOf(req.URL)
+		if err != nil || req.URL.Scheme != "https" || !strings.EqualFold(req.URL.Hostname(), "hooks.example") || port != 443 || !strings.HasPrefix(strings.ToLower(req.Host), "hooks.example") {
+			t.Errorf("%q leads to %q (%q)", raw, req.URL, req.Host)
+		}
+	})
 }
