@@ -221,7 +221,7 @@ func matchMQTT(c *ctx) verdict {
 	case c.p.ServerPort != 1883 && c.p.ClientPort != 1883:
 		if b[0]&0xf6 == 0x30 && n+k == len(b) && n > 8 {
 			t := int(u16(b[k:]))
-			if t > 3 && t < n-2 && printable(b[k+2:k+2+t]) && bytes.IndexByte(b[k+2:k+2+t], '/') >= 0 {
+			if t > 3 && t < n-2 && t < 128 && printable(b[k+2:k+2+t]) && u16(b[k:]) < 256 {
 				return yes
 			}
 		}

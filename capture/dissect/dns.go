@@ -1,6 +1,9 @@
 package dissect
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // dnsProbes recognise DNS (RFC 1035) over UDP and TCP, multicast DNS (RFC 6762) and LLMNR (RFC 4795), which share its
 // format.
@@ -191,6 +194,13 @@ func (c *ctx) dnsQuestion(d *DNS, h *dnsHeader, name []byte, typ uint16) {
 		d.Query, d.Type = c.hostText(name), typ&0x7fff
 	}
 	m := c.s.Meta
+	switch { // what resolvers of their own ask for first
+	case c.s.Protocol != ProtoDNS:
+	case strings.HasPrefix(d.Query, "2.dnscrypt-cert."):
+		c.protocol(ProtoDNScrypt)
+	case strings.HasSuffix(d.Query, ".securedns.avast.com"):
+		c.protocol(ProtoAVASTSecureDNS)
+	}
 	if m.Hostname == "" {
 		m.Hostname = d.Query
 		if !nameChars(name) {

@@ -56,12 +56,15 @@ func matchTorrentUDP(c *ctx) verdict {
 	return no
 }
 
-// matchGnutellaUDP looks at a descriptor: 16 bytes of id, type, time to live, hops and the length of what follows; or at
-// the framing of the semi-reliable transport.
+// matchGnutellaUDP looks at the framing of the semi-reliable transport, or on the known ports at a descriptor: 16 bytes of
+// id, type, time to live, hops and the length of what follows, which is too little to go by elsewhere.
 func matchGnutellaUDP(c *ctx) verdict {
 	b := c.b
 	if prefix(b, "GND") && len(b) >= 8 {
 		return yes
+	}
+	if c.p.ServerPort != 6346 && c.p.ClientPort != 6346 && c.p.ServerPort != 6347 {
+		return no
 	}
 	if len(b) < 23 || int(le32(b[19:])&0xffff) != len(b)-23 || b[22] > 0x80 || b[17] == 0 || b[17] > 7 || b[18] > 7 {
 		return no

@@ -131,6 +131,6 @@ func test(p Protocol, l4 uint8, ports []uint16, ok func(b []byte) bool) probe {
 func allProbes() [][]probe {
 	return [][]probe{
 		dnsProbes, tlsProbes, httpProbes, quicProbes, dtlsProbes, sshProbes, localProbes, voipProbes, loginProbes, p2pProbes, vpnProbes, dataProbes, remoteProbes,
-		infraProbes, scadaProbes,
+		infraProbes, scadaProbes, serviceProbes,
 	}
 }

@@ -69,7 +69,7 @@ var protocolTable = [...]protoInfo{
 	ProtoVXLAN:               {name: "VXLAN", category: CategoryNetwork, udp: []uint16{4789}},
 	ProtoIRC:                 {name: "IRC", category: CategoryChat, tcp: []uint16{194, 6667}},
 	ProtoMerakiCloud:         {name: "MerakiCloud", category: CategoryNetwork, udp: []uint16{7351}},
-	ProtoJabber:              {name: "Jabber", category: CategoryChat, tcp: []uint16{5222, 5269}},
+	ProtoJabber:              {name: "Jabber", category: CategoryChat},
 	ProtoNats:                {name: "Nats", category: CategoryRPC, tcp: []uint16{4222}},
 	ProtoAmongUs:             {name: "AmongUs", category: CategoryGame},
 	ProtoYahoo:               {name: "Yahoo", category: CategoryWeb},

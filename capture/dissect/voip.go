@@ -51,7 +51,7 @@ func isSTUN(b []byte) (ok, classic bool) {
 	a := b[20:]
 	for len(a) >= 4 {
 		k := int(u16(a[2:]))
-		if u16(a) > 0x40 && u16(a) < 0x8000 || k > len(a)-4 {
+		if u16(a) > 0x40 && u16(a) < 0x8000 && u16(a)&0xfff0 != 0x0100 || k > len(a)-4 {
 			return false, false
 		}
 		a = a[min(len(a), 4+(k+3)&^3):]
