@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/plugin/strict"
 )
@@ -95,17 +96,30 @@ func (p *Package) checkMessages() []Problem {
 		note(Problem{Where: whereTmpl, Line: p.message.literal, Message: `the template writes markup itself, so it cannot be sent as plain ` +
 			`text; use bold, italic, code or link, or add a block "plain"`})
 	}
+	start := time.Now()
 	for _, locale := range p.Languages() {
 		for _, s := range madeUp() {
 			for _, plain := range []bool{false, true} {
-				for _, bad := range p.checkMessage(s, locale, plain) {
+				list, err := p.checkMessage(s, locale, plain)
+				for _, bad := range list {
 					note(bad)
+				}
+				// A template that runs away does so for each sample; once is enough.
+				if errors.Is(err, errSteps) || errors.Is(err, errTime) || errors.Is(err, errOutput) || errors.Is(err, errValue) {
+					return problems
+				}
+				if time.Since(start) > maxCheck {
+					note(Problem{Where: whereTmpl, Message: fmt.Sprintf("the template is too slow: a few messages took more than %v", maxCheck)})
+					return problems
 				}
 			}
 		}
 	}
 	return problems
 }
+
+// maxCheck bounds the time for the messages of a package, which is thousands of times what they need.
+const maxCheck = 20 * time.Second
 
 // sameText compares messages but for the sample they name at the end.
 func sameText(a, b Problem) bool {
@@ -114,16 +128,17 @@ func sameText(a, b Problem) bool {
 	return x == y
 }
 
-func (p *Package) checkMessage(s Sample, locale string, plain bool) []Problem {
+func (p *Package) checkMessage(s Sample, locale string, plain bool) ([]Problem, error) {
 	which := fmt.Sprintf(" (sample %q in %s)", s.Name, locale)
 	t, err := p.Render(&s.Alert, locale, plain)
 	if err != nil {
+		bad := templateProblem(err)
 		var te *TemplateError
 		if errors.As(err, &te) {
-			te.Problem.Message += which
-			return []Problem{te.Problem}
+			bad = te.Problem
 		}
-		return []Problem{{Where: whereTmpl, Message: err.Error() + which}}
+		bad.Message += which
+		return []Problem{bad}, err
 	}
 	var problems []Problem
 	bad := func(format string, args ...any) {
@@ -136,7 +151,7 @@ func (p *Package) checkMessage(s Sample, locale string, plain bool) []Problem {
 		bad("the subject is empty")
 	}
 	if plain {
-		return problems
+		return problems, nil
 	}
 	switch p.message.format {
 	case "json":
@@ -152,7 +167,7 @@ func (p *Package) checkMessage(s Sample, locale string, plain bool) []Problem {
 			bad("%s", what)
 		}
 	}
-	return problems
+	return problems, nil
 }
 
 // telegramTags are the elements that Telegram takes in messages (Bot API 10.1, HTML style).

@@ -15,7 +15,7 @@ import (
 
 // What one rendering may use. A template is a stranger's program, so it gets no more than a message needs.
 const (
-	maxSteps  = 20_000
+	maxSteps  = 5_000
 	maxOutput = 1 << 20
 	maxTime   = time.Second
 	maxValue  = 64 << 10 // bytes of a text that a function makes

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -169,11 +170,13 @@ func (c *templateCheck) command(name string, pos parse.Pos) *parse.CommandNode {
 func (c *templateCheck) node(n parse.Node) {
 	switch n := n.(type) {
 	case *parse.TextNode:
+		if c.literal == 0 && c.format.raw != nil {
+			if at := c.format.raw.FindIndex(n.Text); at != nil {
+				c.literal = lineOf(c.tree, n) + bytes.Count(n.Text[:at[0]], []byte("\n"))
+			}
+		}
 		if c.format != formats["json"] || c.tree.ParseName != fileMessage {
 			n.Text = blankLine.ReplaceAll(n.Text, []byte("\n"+paragraph+"\n"))
-		}
-		if c.literal == 0 && c.format.raw != nil && c.format.raw.Match(n.Text) {
-			c.literal = lineOf(c.tree, n)
 		}
 	case *parse.ActionNode:
 		c.pipe(n.Pipe)
@@ -309,10 +312,14 @@ var noKey = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
 type TemplateError struct {
 	Plugin  string
 	Problem Problem
+	Err     error // what text/template said
 }
 
 // Error names the plug-in, file and line.
 func (e *TemplateError) Error() string { return "plug-in " + e.Plugin + ": " + e.Problem.String() }
+
+// Unwrap returns the cause.
+func (e *TemplateError) Unwrap() error { return e.Err }
 
 // runner runs a message template; one rendering at a time.
 type runner struct {

@@ -208,7 +208,7 @@ func TestCheckFile(t *testing.T) {
 	parts := goodParts()
 	parts.Manifest = bytes.Replace(parts.Manifest, []byte("1.2.3"), []byte("one"), 1)
 	write(t, dir, map[string]string{"a.wasm": string(pack(t, parts)), "b.wasm": "hello"})
-	if p, problems := plugin.CheckFile(filepath.Join(dir, "a.wasm")); p == nil || !strings.Contains(text(problems), "manifest.toml: version: \"one\" is no semantic version") {
+	if p, problems := plugin.CheckFile(filepath.Join(dir, "a.wasm")); p == nil || !strings.Contains(text(problems), "manifest.toml:3: version: \"one\" is no semantic version") {
 		t.Errorf("%v", problems)
 	}
 	if _, err := plugin.Load(filepath.Join(dir, "a.wasm")); err == nil {

@@ -26,7 +26,7 @@ const maxSubject = 250
 // error is a *TemplateError. Safe for concurrent use.
 func (p *Package) Render(a *pdk.Alert, locale string, plain bool) (Text, error) {
 	fail := func(err error) (Text, error) {
-		return Text{}, &TemplateError{Plugin: p.Name(), Problem: templateProblem(err)}
+		return Text{}, &TemplateError{Plugin: p.Name(), Problem: templateProblem(err), Err: err}
 	}
 	r := p.message.pool.Get().(*runner)
 	defer p.message.pool.Put(r)
@@ -91,64 +91,59 @@ func tidy(s string) string {
 	return b.String()
 }
 
-// fit renders a block and, as long as it does not fit, shortens the longest texts of the alert to one length and renders it
-// again.
+// fit renders a block. If the result does not fit, it cuts the alert's texts to one length, the largest that does.
 func (r *runner) fit(a *pdk.Alert, block string, f *format, limit int, unit string) (string, error) {
-	short := *a
-	list := r.m.texts(&short)
+	whole := *a
 	most := maxValue
 	if limit > 0 {
 		most = min(most, limit)
 	}
-	for _, t := range list {
+	longest := 0
+	for _, t := range r.m.texts(&whole) {
 		*t = clean(shorten(*t, most, unit))
+		longest = max(longest, length(*t, unit))
 	}
-	level, before := most, -1
-	for {
-		out, err := r.run(block, f, fields(&short))
-		if err != nil {
-			return "", err
-		}
-		if f == formats["json"] {
-			out = strings.ReplaceAll(out, paragraph, "")
-		} else {
-			out = tidy(out)
-		}
-		n := length(f.visible(out), unit)
-		if limit == 0 || n <= limit {
-			return out, nil
-		}
-		if level == 0 {
-			return "", fmt.Errorf("template: %s:1: block %q has %d %s even without the alert's texts; it may have %d", fileMessage, block, n,
-				unitName(unit), limit)
-		}
-		next := levelFor(list, n-limit, unit)
-		if n == before { // what was cut is not part of this block
-			next = min(next, level/2)
-		}
-		level, before = min(next, level-1), n
-		for _, t := range list {
+	out, n, err := r.measured(&whole, block, f, unit)
+	if err != nil || limit == 0 || n <= limit {
+		return out, err
+	}
+	// The message grows with the level, so the first level that is too large can be searched for.
+	best, shortest := "", n
+	level := sort.Search(longest, func(level int) bool {
+		cut := whole
+		for _, t := range r.m.texts(&cut) {
 			*t = shorten(*t, level, unit)
 		}
+		var text string
+		if text, n, err = r.measured(&cut, block, f, unit); err == nil && n <= limit {
+			best = text
+			return false
+		}
+		shortest = min(shortest, n)
+		return true
+	})
+	if level > 0 {
+		return best, nil
 	}
+	if err == nil {
+		err = fmt.Errorf("template: %s:1: block %q has %d %s even without the alert's texts; it may have %d", fileMessage, block, shortest,
+			unitName(unit), limit)
+	}
+	return "", err
 }
 
-// levelFor is the length that texts have to be cut to, so that together they lose at least so many units.
-func levelFor(list []*string, lose int, unit string) int {
-	lengths := make([]int, len(list))
-	longest := 0
-	for i, t := range list {
-		lengths[i] = length(*t, unit)
-		longest = max(longest, lengths[i])
+// measured renders a block and counts what a reader sees of it.
+func (r *runner) measured(a *pdk.Alert, block string, f *format, unit string) (string, int, error) {
+	out, err := r.run(block, f, fields(a))
+	if err != nil {
+		return "", 0, err
 	}
-	// The first level that loses too little; the one below it is the answer.
-	return max(0, sort.Search(longest, func(level int) bool {
-		lost := 0
-		for _, n := range lengths {
-			lost += max(0, n-level)
-		}
-		return lost < lose
-	})-1)
+	if f == formats["json"] {
+		out = strings.ReplaceAll(out, paragraph, "")
+	} else {
+		out = tidy(out)
+	}
+	return out, length(f.visible(out), unit), nil
 }
 
 func unitName(unit string) string {
