@@ -28,8 +28,9 @@ type runner struct {
 func newRunner(p *Pipeline, e Endpoint) *runner {
 	m := e.Manifest
 	if e.Policy.Timeout <= 0 {
-		e.Policy.Timeout = min(m.Limits.Timeout, maxTimeout)
+		e.Policy.Timeout = m.Limits.Timeout
 	}
+	e.Policy.Timeout = min(e.Policy.Timeout, maxTimeout)
 	return &runner{
 		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name),
 		max: min(max(m.Batch.Max, 1), maxBatch), parallel: min(max(m.Limits.Parallel, 1), maxParallel),
