@@ -1,0 +1,273 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/config"
+	"github.com/tocsin-net/tocsin/host/outbox"
+	"github.com/tocsin-net/tocsin/host/report"
+)
+
+// Listing is what the commands that list something share.
+type Listing struct {
+	Streams
+	Config, Format string
+}
+
+// DeliveryFilter are the flags of `tocsin deliveries list`.
+type DeliveryFilter struct {
+	State, Recipient, Endpoint string
+	Limit                      int
+}
+
+func (l *Listing) writer(cols []report.Column, paint func(bool) func(int, string) string) (*report.Writer, error) {
+	t := report.Inspect(l.Out)
+	f, err := report.ParseFormat(l.Format, t.IsTerminal)
+	if err != nil {
+		return nil, &UsageError{err}
+	}
+	var p func(int, string) string
+	if paint != nil {
+		p = paint(t.Color)
+	}
+	return report.NewWriter(l.Out, f, cols, p), nil
+}
+
+// ledger opens the configuration's database; for reading it may be in use by a running service.
+func (l *Listing) ledger(ctx context.Context, readOnly bool) (*outbox.Store, error) {
+	cfg, err := config.Load(l.Config)
+	if err != nil {
+		return nil, &UsageError{err}
+	}
+	return outbox.Open(ctx, dbPath(cfg), outbox.Options{Log: slog.New(slog.DiscardHandler), ReadOnly: readOnly})
+}
+
+var deliveryColumns = []report.Column{
+	{Name: "id"}, {Name: "created"}, {Name: "state"}, {Name: "recipient", Max: 24}, {Name: "endpoint", Max: 24},
+	{Name: "attempts", Right: true}, {Name: "alert", Max: 60}, {Name: "reason", Max: 80},
+}
+
+func paintState(on bool) func(int, string) string {
+	return func(col int, cell string) string {
+		switch {
+		case col != 2:
+			return cell
+		case cell == alert.Dead.String():
+			return report.Bad(on, cell)
+		case cell == alert.Queued.String(), cell == alert.Leased.String():
+			return cell
+		}
+		return report.Good(on, cell)
+	}
+}
+
+// ListDeliveries prints rows of the ledger, newest first.
+func ListDeliveries(ctx context.Context, l Listing, f DeliveryFilter) (err error) {
+	w, err := l.writer(deliveryColumns, paintState)
+	if err != nil {
+		return err
+	}
+	filter := outbox.Filter{Recipient: f.Recipient, Endpoint: f.Endpoint}
+	if f.State != "" {
+		state, err := alert.ParseState(f.State)
+		if err != nil {
+			return &UsageError{fmt.Errorf("--state: %w", err)}
+		}
+		filter.States = []alert.State{state}
+	}
+	if f.Limit < 0 {
+		return usage("--limit is %d: it is a number of deliveries, or 0 for all", f.Limit)
+	}
+	s, err := l.ledger(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	for left := f.Limit; f.Limit == 0 || left > 0; {
+		filter.Limit = 500
+		if f.Limit > 0 {
+			filter.Limit = min(left, 500)
+		}
+		rows, err := s.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			r := &rows[i]
+			if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string { return deliveryCells(r) }); err != nil {
+				return err
+			}
+		}
+		if len(rows) < filter.Limit {
+			break
+		}
+		left -= len(rows)
+		filter.Before = rows[len(rows)-1].ID
+	}
+	return w.Close()
+}
+
+func deliveryCells(r *outbox.Row) []string {
+	var a struct{ Title, Entity_Value string } //nolint:revive,staticcheck // the JSON's own name
+	_ = json.Unmarshal(r.Alert, &a)            // stored by this program; a cell stays empty otherwise
+	state := r.State.String()
+	reason := r.Reason
+	if r.PossibleDuplicate {
+		reason = "possible duplicate; " + reason
+	}
+	if r.State == alert.Queued && r.NotBefore.After(time.Now()) {
+		reason = "again at " + r.NotBefore.Local().Format("15:04:05") + "; " + reason
+	}
+	return []string{
+		r.ID.String(), r.Created.Local().Format("2006-01-02 15:04:05"), state, r.Recipient, r.Endpoint, strconv.Itoa(r.Attempts),
+		a.Title, reason,
+	}
+}
+
+// ShowDelivery prints a delivery, its alert and its attempts as JSON.
+func ShowDelivery(ctx context.Context, l Listing, id string) (err error) {
+	did, err := alert.ParseID(id)
+	if err != nil {
+		return &UsageError{err}
+	}
+	s, err := l.ledger(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	d, err := s.Show(ctx, did)
+	if err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(&d, "", "  ")
+	if err != nil {
+		return fmt.Errorf("print delivery %s: %w", id, err)
+	}
+	_, err = fmt.Fprintf(l.Out, "%s\n", b)
+	return err
+}
+
+// RetryDeliveries queues dead deliveries again: those named, or all.
+func RetryDeliveries(ctx context.Context, l Listing, ids []string, all bool) (err error) {
+	if all == (len(ids) > 0) {
+		return usage("name the deliveries to queue again, or give --dead for all dead ones")
+	}
+	var parsed []alert.ID
+	for _, id := range ids {
+		p, err := alert.ParseID(id)
+		if err != nil {
+			return &UsageError{err}
+		}
+		parsed = append(parsed, p)
+	}
+	s, err := l.ledger(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	n := len(parsed)
+	if all {
+		n, err = s.RetryAll(ctx, outbox.Filter{})
+	} else {
+		err = s.Retry(ctx, parsed...)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(l.Out, "%d deliveries are queued again: the next tocsin run sends them\n", n)
+	return err
+}
+
+var endpointColumns = []report.Column{
+	{Name: "endpoint"}, {Name: "type"}, {Name: "recipients", Right: true},
+}
+
+type endpointRow struct {
+	Endpoint   string `json:"endpoint"`
+	Type       string `json:"type"`
+	Recipients int    `json:"recipients"`
+}
+
+// ListEndpoints prints the configured endpoints.
+func ListEndpoints(_ context.Context, l Listing) error {
+	w, err := l.writer(endpointColumns, nil)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(l.Config)
+	if err != nil {
+		return &UsageError{err}
+	}
+	for _, e := range cfg.Endpoints {
+		r := endpointRow{Endpoint: e.Name, Type: e.Type}
+		for _, rc := range cfg.Recipients {
+			if rc.Endpoint == e.Name {
+				r.Recipients++
+			}
+		}
+		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) },
+			func() []string { return []string{r.Endpoint, r.Type, strconv.Itoa(r.Recipients)} }); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+var recipientColumns = []report.Column{
+	{Name: "recipient"}, {Name: "endpoint"}, {Name: "minimum_severity"}, {Name: "delivered", Right: true},
+	{Name: "queued", Right: true}, {Name: "dead", Right: true},
+}
+
+type recipientRow struct {
+	Recipient       string `json:"recipient"`
+	Endpoint        string `json:"endpoint"`
+	MinimumSeverity string `json:"minimum_severity"`
+	Delivered       int64  `json:"delivered"`
+	Queued          int64  `json:"queued"`
+	Dead            int64  `json:"dead"`
+}
+
+// ListRecipients prints the configured recipients with what the ledger holds of each.
+func ListRecipients(ctx context.Context, l Listing) (err error) {
+	w, err := l.writer(recipientColumns, nil)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(l.Config)
+	if err != nil {
+		return &UsageError{err}
+	}
+	counts := map[string]outbox.EndpointCount{}
+	if s, err := l.ledger(ctx, true); err == nil { // before the first run there is no ledger
+		cs, err := s.Counts(ctx)
+		if err := errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+		for _, c := range cs {
+			counts[c.Recipient] = c
+		}
+	}
+	for i := range cfg.Recipients {
+		rc := &cfg.Recipients[i]
+		c := counts[rc.Name]
+		r := recipientRow{
+			Recipient: rc.Name, Endpoint: rc.Endpoint, MinimumSeverity: rc.Filter().MinSeverity.String(),
+			Delivered: c.Delivered + c.Accepted + c.Duplicate, Queued: c.Queued + c.Leased, Dead: c.Dead,
+		}
+		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string {
+			return []string{r.Recipient, r.Endpoint, r.MinimumSeverity, n64(r.Delivered), n64(r.Queued), n64(r.Dead)}
+		}); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func n64(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,232 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/tocsin-net/tocsin/host/config"
+	"github.com/tocsin-net/tocsin/host/deliver"
+	"github.com/tocsin-net/tocsin/host/egress"
+	"github.com/tocsin-net/tocsin/host/endpoint"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
+	"github.com/tocsin-net/tocsin/host/outbox"
+	"github.com/tocsin-net/tocsin/host/plugin"
+	"github.com/tocsin-net/tocsin/pdk"
+)
+
+// resolved is a configuration's endpoints and recipients, checked against their plug-ins.
+type resolved struct {
+	endpoints     []deliver.Endpoint
+	endpointRows  []outbox.EndpointRow
+	recipientRows []outbox.RecipientRow
+}
+
+// resolver turns the configuration's words into endpoints, and collects what is wrong with them.
+type resolver struct {
+	cfg      *config.Config
+	registry *endpoint.Registry
+	errs     []error
+}
+
+// resolve checks every endpoint and recipient of the configuration and compiles the modules of those that are
+// configured, and of no others. The error joins every mistake, each with its line.
+func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registry) (*resolved, error) {
+	r := &resolver{cfg: cfg, registry: registry}
+	out := &resolved{}
+	for i := range cfg.Endpoints {
+		if e, ok := r.endpoint(ctx, i); ok {
+			out.endpoints = append(out.endpoints, *e.deliver)
+			out.endpointRows = append(out.endpointRows, e.row)
+			out.recipientRows = append(out.recipientRows, e.recipients...)
+		}
+	}
+	return out, errors.Join(r.errs...)
+}
+
+type resolvedEndpoint struct {
+	deliver    *deliver.Endpoint
+	row        outbox.EndpointRow
+	recipients []outbox.RecipientRow
+}
+
+// part is the parameters of an endpoint or a recipient in their three forms.
+type part struct {
+	written map[string]any // as in the configuration
+	real    map[string]any // references resolved: checked, never kept
+	guest   pdk.Params     // for the plug-in: defaults filled in, secrets as placeholders
+}
+
+func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool) {
+	e := &r.cfg.Endpoints[i]
+	before := len(r.errs)
+	fail := func(key, format string, args ...any) {
+		r.errs = append(r.errs, r.cfg.EndpointProblem(i, key, fmt.Sprintf("endpoint %q: ", e.Name)+fmt.Sprintf(format, args...)))
+	}
+	pkg, err := r.registry.Open(e.Type)
+	if err != nil {
+		text := err.Error()
+		if u, ok := errors.AsType[*endpoint.UnknownTypeError](err); ok {
+			if near := strict.Nearest(u.Name, u.Known); near != "" {
+				text += fmt.Sprintf("; did you mean %q?", near)
+			}
+		}
+		fail("type", "%s", text)
+		return nil, false
+	}
+	params := part{written: e.Parameters}
+	params.real = r.references(params.written, func(key string, err error) { fail("parameters."+key, "%v", err) })
+	r.lint(pkg.Lint.Lint(params.real, nil), func(p plugin.Problem, key string) { fail(key, "%s", p.Message) })
+	grants, err := egress.GrantsFor(pkg.Manifest, params.real)
+	if err != nil && len(r.errs) == before {
+		fail("parameters", "%v", err)
+	}
+	recipients := map[int]*part{}
+	for k := range r.cfg.Recipients {
+		if r.cfg.Recipients[k].Endpoint == e.Name {
+			recipients[k] = r.recipient(k, pkg, params.real)
+		}
+	}
+	if len(r.errs) > before {
+		return nil, false
+	}
+
+	typ, err := r.registry.Type(ctx, e.Type)
+	if err != nil {
+		fail("type", "%v", err)
+		return nil, false
+	}
+	secrets := egress.NewSecrets()
+	hidden := secretNames(pkg)
+	filled, _ := pkg.Lint.Fill(params.real, nil)
+	params.guest = hide(filled, hidden["endpoint"], secrets)
+	problems, err := typ.Lint(ctx, &pdk.LintInput{Endpoint: params.guest})
+	if err != nil {
+		fail("type", "%v", err)
+		return nil, false
+	}
+	for _, p := range problems {
+		fail("parameters."+strings.TrimPrefix(p.Field, "endpoint."), "%s", p.Message)
+	}
+	d := &deliver.Endpoint{
+		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Guest: typ, Composer: pkg, Params: params.guest,
+		Policy: egress.Policy{
+			Grants: grants, Secrets: secrets, Timeout: pkg.Manifest.Limits.Timeout, Exec: pkg.Manifest.Exec != nil,
+		},
+		Recipients: map[string]deliver.Recipient{},
+	}
+	out := &resolvedEndpoint{deliver: d, row: outbox.EndpointRow{
+		Name: e.Name, Type: e.Type, Config: record(params.written, hidden["endpoint"]),
+	}}
+	for k := range r.cfg.Recipients {
+		p, ok := recipients[k]
+		if !ok {
+			continue
+		}
+		rc := &r.cfg.Recipients[k]
+		_, filled := pkg.Lint.Fill(params.real, p.real)
+		p.guest = hide(filled, hidden["recipient"], secrets)
+		problems, err := typ.Lint(ctx, &pdk.LintInput{Endpoint: params.guest, Recipient: p.guest})
+		if err != nil {
+			fail("type", "%v", err)
+			return nil, false
+		}
+		for _, q := range problems {
+			if key, ok := strings.CutPrefix(q.Field, "recipient."); ok {
+				r.errs = append(r.errs, r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: %s", rc.Name, q.Message)))
+			}
+		}
+		locale := rc.Locale
+		if locale == "" {
+			locale = r.cfg.Locale
+		}
+		d.Recipients[rc.Name] = deliver.Recipient{Name: rc.Name, Params: p.guest, Locale: locale}
+		out.recipients = append(out.recipients, outbox.RecipientRow{
+			Name: rc.Name, Endpoint: e.Name, Config: record(p.written, hidden["recipient"]),
+		})
+	}
+	return out, len(r.errs) == before
+}
+
+func (r *resolver) recipient(k int, pkg *plugin.Package, endpointParams map[string]any) *part {
+	rc := &r.cfg.Recipients[k]
+	fail := func(key string, text string) {
+		r.errs = append(r.errs, r.cfg.RecipientProblem(k, key, fmt.Sprintf("recipient %q: %s", rc.Name, text)))
+	}
+	p := &part{written: rc.Parameters}
+	p.real = r.references(p.written, func(key string, err error) { fail("parameters."+key, err.Error()) })
+	for _, q := range pkg.Lint.Lint(endpointParams, p.real) {
+		if key, ok := strings.CutPrefix(q.Field, "recipient"); ok && !q.Warning {
+			fail("parameters"+key, q.Message)
+		}
+	}
+	return p
+}
+
+func (r *resolver) lint(problems []plugin.Problem, fail func(plugin.Problem, string)) {
+	for _, p := range problems {
+		if key, ok := strings.CutPrefix(p.Field, "endpoint"); ok && !p.Warning {
+			fail(p, "parameters"+key)
+		}
+	}
+}
+
+// references resolves "env:" and "file:" in texts; what cannot be resolved is told and left out.
+func (r *resolver) references(written map[string]any, fail func(string, error)) map[string]any {
+	out := map[string]any{}
+	for key, v := range written {
+		s, ok := v.(string)
+		if !ok {
+			out[key] = v
+			continue
+		}
+		text, err := egress.Resolve(s, r.cfg.Dir())
+		if err != nil {
+			fail(key, err)
+			continue
+		}
+		out[key] = text
+	}
+	return out
+}
+
+// secretNames gives the names of the secret parameters of each part.
+func secretNames(pkg *plugin.Package) map[string]map[string]bool {
+	names := map[string]map[string]bool{"endpoint": {}, "recipient": {}}
+	for _, path := range pkg.Lint.Secrets() {
+		p, name, _ := strings.Cut(path, ".")
+		names[p][name] = true
+	}
+	return names
+}
+
+// hide replaces secrets by placeholders.
+func hide(params map[string]any, secret map[string]bool, s *egress.Secrets) pdk.Params {
+	out := pdk.Params{}
+	for key, v := range params {
+		if text, ok := v.(string); ok && secret[key] {
+			v = s.Add(key, text)
+		}
+		out[key] = v
+	}
+	return out
+}
+
+// record writes parameters for the ledger: a secret only as the reference it was written as.
+func record(written map[string]any, secret map[string]bool) json.RawMessage {
+	out := maps.Clone(written)
+	for key, v := range out {
+		text, _ := v.(string)
+		if secret[key] && !strings.HasPrefix(text, "env:") && !strings.HasPrefix(text, "file:") {
+			out[key] = "(set in the configuration)"
+		}
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return nil // a TOML value JSON does not know, such as NaN: the ledger goes without
+	}
+	return b
+}

@@ -1,0 +1,249 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/tocsin-net/tocsin/capture"
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/check"
+	"github.com/tocsin-net/tocsin/host/config"
+	"github.com/tocsin-net/tocsin/host/deliver"
+	"github.com/tocsin-net/tocsin/host/egress"
+	"github.com/tocsin-net/tocsin/host/endpoint"
+	"github.com/tocsin-net/tocsin/host/outbox"
+	"github.com/tocsin-net/tocsin/host/route"
+	"github.com/tocsin-net/tocsin/host/sandbox"
+)
+
+// Deps is what a service needs from outside.
+type Deps struct {
+	Config *config.Config
+	Log    *slog.Logger
+	// OnResult, if set, is told of every attempt.
+	OnResult func(deliver.Result)
+}
+
+// App is the service: it takes alerts from checks, stores them with their deliveries and sends these. New, Start, then
+// Capture as often as wanted, then Stop, which also cleans up after a failed New or Start.
+type App struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	runtime  *sandbox.Runtime
+	registry *endpoint.Registry
+	store    *outbox.Store
+	router   *route.Router
+	pipeline *deliver.Pipeline
+	stored   atomic.Uint64 // alerts on disk since New
+
+	stops []func(context.Context) error // undone last to first
+}
+
+// New checks the configuration against the plug-ins, compiles those it uses and opens the database. It sends nothing.
+func New(ctx context.Context, d Deps) (_ *App, err error) {
+	a := &App{cfg: d.Config, log: d.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
+		return nil, usage("data_dir: %w: make the folder, or name one that can be written to", err)
+	}
+	if err := a.openPlugins(); err != nil {
+		return nil, err
+	}
+	res, err := resolve(ctx, a.cfg, a.registry)
+	if err != nil {
+		return nil, &UsageError{err}
+	}
+	if a.router, err = route.New(rules(a.cfg)); err != nil {
+		return nil, &UsageError{err}
+	}
+	if _, err := checkConfig(a.cfg, ""); err != nil {
+		return nil, &UsageError{err}
+	}
+	a.store, err = outbox.Open(ctx, dbPath(a.cfg), outbox.Options{Log: d.Log, Retention: time.Duration(a.cfg.Delivery.Retention)})
+	if err != nil {
+		return nil, err
+	}
+	a.onStop(func(context.Context) error { return a.store.Close() })
+	if err := a.store.Provision(ctx, res.endpointRows, res.recipientRows); err != nil {
+		return nil, err
+	}
+	x, err := newExecutor(a.cfg, d.Log)
+	if err != nil {
+		return nil, &UsageError{err}
+	}
+	a.onStop(func(context.Context) error { x.Close(); return nil })
+	a.pipeline, err = deliver.New(deliver.Deps{
+		Outbox: a.store, Executor: x, Endpoints: res.endpoints, Log: d.Log, OnResult: d.OnResult,
+		MaxAge: time.Duration(a.cfg.Delivery.MaxAge), Drain: time.Duration(a.cfg.Delivery.DrainTimeout),
+	})
+	return a, err
+}
+
+// openPlugins reads the plug-in folder. A broken file is told and stops nothing but itself.
+func (a *App) openPlugins() error {
+	rt, err := sandbox.New(sandbox.Options{CacheDir: filepath.Join(a.cfg.DataDir, "cache"), Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.runtime = rt
+	a.onStop(rt.Close)
+	a.registry = endpoint.NewRegistry(rt, a.cfg.Plugins.Folder)
+	a.onStop(a.registry.Close)
+	for _, p := range a.registry.Scan() {
+		a.log.Warn("plug-in is not used", "file", p.Path, "error", p.Err)
+	}
+	return nil
+}
+
+func newExecutor(cfg *config.Config, log *slog.Logger) (*egress.Executor, error) {
+	private, err := config.Prefixes(cfg.Egress.AllowPrivate)
+	if err != nil {
+		return nil, err
+	}
+	o := egress.Options{Log: log, ScriptsDir: cfg.Egress.Scripts, AllowPrivate: private}
+	if cfg.Egress.Proxy != "" {
+		if o.Proxy, err = url.Parse(cfg.Egress.Proxy); err != nil {
+			return nil, cfg.Problem("egress.proxy", "proxy is no URL: write it like http://proxy.example:3128")
+		}
+	}
+	return egress.New(o)
+}
+
+func dbPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "tocsin.db") }
+
+func rules(cfg *config.Config) []route.Rule {
+	var rs []route.Rule
+	for i := range cfg.Recipients {
+		r := &cfg.Recipients[i]
+		f := r.Filter()
+		rs = append(rs, route.Rule{
+			Recipient: r.Name, Endpoint: r.Endpoint, MinSeverity: f.MinSeverity, Categories: f.Categories,
+			Entities: f.Entities, Checks: r.Checks, Actions: f.Actions,
+		})
+	}
+	return rs
+}
+
+// checkConfig turns the configuration's checks into the engine's, and checks them.
+func checkConfig(cfg *config.Config, watched string) (check.Config, error) {
+	c := check.Config{Enabled: map[string]bool{}, Params: map[string]check.Params{}, Local: prefixes(cfg.Capture.LocalNetworks), Interface: watched}
+	for _, k := range cfg.Checks.Enable {
+		c.Enabled[k] = true
+	}
+	for _, k := range cfg.Checks.Disable {
+		c.Enabled[k] = false
+	}
+	for k, p := range cfg.Checks.Parameters {
+		c.Params[k] = p
+	}
+	if _, err := check.New(c, func(*alert.Alert) {}); err != nil {
+		return c, cfg.Problem("checks", err.Error())
+	}
+	return c, nil
+}
+
+// prefixes reads networks that were checked before.
+func prefixes(ss []string) []netip.Prefix {
+	ps, _ := config.Prefixes(ss)
+	return ps
+}
+
+func (a *App) onStop(f func(context.Context) error) { a.stops = append(a.stops, f) }
+
+// Start begins to deliver what the database holds and what Capture will add.
+func (a *App) Start(context.Context) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- a.pipeline.Run(ctx) }()
+	go func() { done <- a.tidy(ctx) }()
+	a.onStop(func(context.Context) error {
+		cancel()
+		return errors.Join(<-done, <-done)
+	})
+	return nil
+}
+
+// tidy removes from the ledger what is old enough, now and then.
+func (a *App) tidy(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		n, err := a.store.Prune(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			a.log.Warn("old alerts could not be removed from the ledger", "error", err)
+		case n > 0:
+			a.log.Info("old alerts removed from the ledger", "alerts", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Stop ends the service: what is in flight ends or goes back to the queue within the configured time. Every step is
+// taken even if one fails.
+func (a *App) Stop(ctx context.Context) error {
+	var errs []error
+	for i := len(a.stops) - 1; i >= 0; i-- {
+		errs = append(errs, a.stops[i](ctx))
+	}
+	a.stops = nil
+	return errors.Join(errs...)
+}
+
+// Stored is the number of alerts put on disk since New.
+func (a *App) Stored() uint64 { return a.stored.Load() }
+
+// Capture reads packets until src ends or ctx does, runs the checks and stores every alert with its deliveries. watched
+// names the capture or interface in alerts. When it returns, every alert it raised is on disk.
+func (a *App) Capture(ctx context.Context, src capture.Source, watched string, show func(capture.Stats)) (capture.Stats, error) {
+	cfg, err := checkConfig(a.cfg, watched)
+	if err != nil {
+		return capture.Stats{}, &UsageError{err}
+	}
+	keep := newKeeper(a)
+	engine, err := check.New(cfg, keep.add)
+	if err != nil {
+		return capture.Stats{}, &UsageError{err}
+	}
+	st, err := capture.Run(ctx, src, &checked{Engine: engine, keep: keep}, capture.Options{
+		Local: cfg.Local, MaxFlows: a.cfg.Capture.MaxFlows, Progress: show, OnARP: watchARP(engine),
+	})
+	engine.Close()
+	return st, errors.Join(err, keep.close())
+}
+
+// checked is the engine as a capture.Sink that hands on what each block raised.
+type checked struct {
+	*check.Engine
+	keep *keeper
+}
+
+// WaitIdle waits until nothing that could be sent now is left, or ctx ends. It returns how many deliveries wait for a
+// later attempt, and when the first of them is due.
+func (a *App) WaitIdle(ctx context.Context) (waiting int, next time.Time, err error) {
+	return a.pipeline.WaitIdle(ctx)
+}
+
+// Ledger is the database of alerts and deliveries.
+func (a *App) Ledger() *outbox.Store { return a.store }
+
+// String names the service by its database.
+func (a *App) String() string { return fmt.Sprintf("tocsin on %s", dbPath(a.cfg)) }

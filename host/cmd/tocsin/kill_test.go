@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/plugin/build"
+)
+
+const demoCapture = "../../../capture/testdata/demo.pcap"
+
+// receiver counts the alerts that arrive at it, by id.
+type receiver struct {
+	mu   sync.Mutex // mu guards what follows
+	seen map[string]int
+	fail int // every fail-th request is answered 500
+	n    int
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	var msg struct {
+		Alerts []struct {
+			ID string `json:"id"`
+		} `json:"alerts"`
+	}
+	if err := json.NewDecoder(req.Body).Decode(&msg); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n++
+	if r.fail > 0 && r.n%r.fail == 0 {
+		http.Error(w, "try again", http.StatusInternalServerError)
+		return
+	}
+	for _, a := range msg.Alerts {
+		r.seen[a.ID]++
+	}
+}
+
+// service is a folder with a configuration that delivers everything to one webhook.
+type service struct {
+	dir  string
+	sink *receiver
+}
+
+func newService(t *testing.T, fail int) *service {
+	t.Helper()
+	s := &service{dir: t.TempDir(), sink: &receiver{seen: map[string]int{}, fail: fail}}
+	srv := httptest.NewServer(s.sink)
+	t.Cleanup(srv.Close)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Mkdir(filepath.Join(s.dir, "plugins.d"), 0o755))
+	must(os.WriteFile(filepath.Join(s.dir, "plugins.d", "webhook.wasm"), build.ForTest(t, "webhook").Wasm, 0o644))
+	must(os.WriteFile(filepath.Join(s.dir, "tocsin.toml"), fmt.Appendf(nil, `
+[checks]
+enable = ["host/syn_scan", "host/scan_detection", "host/dns_contacts", "flow/unexpected_dns"]
+[[endpoint]]
+name = "hook"
+type = "webhook"
+parameters = { webhook_url = "%s/" }
+[[recipient]]
+name = "all"
+endpoint = "hook"
+`, srv.URL), 0o600))
+	// A capture without packets lets a run deliver what is left and end.
+	must(os.WriteFile(filepath.Join(s.dir, "nothing.pcap"), []byte(
+		"\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x01\x00\x00\x00"), 0o600))
+	return s
+}
+
+// command is this test binary as tocsin.
+func (s *service) command(ctx context.Context, args ...string) *exec.Cmd {
+	exe, err := exec.LookPath("tocsin") // testscript.Main put it there
+	if err != nil {
+		exe = os.Args[0]
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Dir = s.dir
+	return cmd
+}
+
+// ledger lists the deliveries by state.
+func (s *service) ledger(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := s.command(t.Context(), "deliveries", "list", "--limit", "0", "--format", "jsonl").Output()
+	if err != nil {
+		t.Fatalf("deliveries list: %v", err)
+	}
+	byState := map[string][]string{}
+	for line := range bytes.Lines(out) {
+		var d struct {
+			State string `json:"state"`
+			Alert struct {
+				ID string `json:"id"`
+			} `json:"alert"`
+		}
+		if err := json.Unmarshal(line, &d); err != nil {
+			t.Fatal(err)
+		}
+		byState[d.State] = append(byState[d.State], d.Alert.ID)
+	}
+	return byState
+}
+
+// TestKilledRunLosesNothing kills the process 50 times at random moments while it reads, stores and delivers. In the end
+// every alert that was stored has arrived.
+func TestKilledRunLosesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills 50 processes: left out with -short")
+	}
+	capture, err := filepath.Abs(demoCapture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newService(t, 5)
+	start := time.Now()
+	if out, err := s.command(t.Context(), "run", "-r", capture, "--log-format", "text").CombinedOutput(); err != nil {
+		t.Fatalf("an undisturbed run: %v\n%s", err, out)
+	}
+	whole := time.Since(start) // compiles the plug-in; later runs take it from the cache
+	start = time.Now()
+	if out, err := s.command(t.Context(), "run", "-r", capture, "--log-format", "text").CombinedOutput(); err != nil {
+		t.Fatalf("an undisturbed run: %v\n%s", err, out)
+	}
+	whole = min(whole, time.Since(start))
+	killed := 0
+	for range 50 {
+		cmd := s.command(t.Context(), "run", "-r", capture)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(rand.N(whole), func() { _ = cmd.Process.Kill() })
+		if err := cmd.Wait(); err != nil {
+			killed++
+		}
+		timer.Stop()
+	}
+	if out, err := s.command(t.Context(), "run", "-r", "nothing.pcap", "--wait", "2m", "--log-format", "text").CombinedOutput(); err != nil {
+		t.Fatalf("the last run: %v\n%s", err, out)
+	}
+	byState := s.ledger(t)
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	lost, twice := 0, 0
+	for _, id := range byState["delivered"] {
+		if s.sink.seen[id] == 0 {
+			lost++
+		}
+		if s.sink.seen[id] > 1 {
+			twice++
+		}
+	}
+	t.Logf("%d of 50 runs were killed; %d alerts stored, %d arrived, %d more than once", killed, len(byState["delivered"]), len(s.sink.seen), twice)
+	if killed < 25 {
+		t.Errorf("only %d of 50 runs were killed before they ended: the test shows little", killed)
+	}
+	for state, ids := range byState {
+		if state != "delivered" {
+			t.Errorf("%d deliveries are %s in the end", len(ids), state)
+		}
+	}
+	if lost > 0 || len(byState["delivered"]) == 0 {
+		t.Errorf("%d of %d stored alerts never arrived", lost, len(byState["delivered"]))
+	}
+}
+
+// TestTermDrains stops a service with SIGTERM while it delivers: it exits with 0, and what it had not sent is queued, not
+// lost and not leased.
+func TestTermDrains(t *testing.T) {
+	s := newService(t, 0)
+	capture, err := filepath.Abs(demoCapture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"run"}, {"run", "-r", capture}} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := s.command(ctx, append(args, "--log-format", "text")...)
+		var stderr lockedBuffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for !strings.Contains(stderr.String(), "started") && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v after SIGTERM, want exit code 0\n%s", args, err, stderr.String())
+		}
+	}
+	if n := len(s.ledger(t)["leased"]); n > 0 {
+		t.Errorf("%d deliveries are still leased", n)
+	}
+	if out, err := s.command(t.Context(), "run", "-r", "nothing.pcap").CombinedOutput(); err != nil {
+		t.Fatalf("the last run: %v\n%s", err, out)
+	}
+	for state, ids := range s.ledger(t) {
+		if state != "delivered" {
+			t.Errorf("%d deliveries are %s in the end", len(ids), state)
+		}
+	}
+}
+
+// lockedBuffer is a buffer that a process writes and a test reads.
+type lockedBuffer struct {
+	mu sync.Mutex // mu guards b
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
