@@ -17,7 +17,8 @@ import (
 // Source gives packets. *source.Reader is one.
 type Source interface {
 	// Next fills ps and returns how many packets there are; their data is valid until the next call. It returns io.EOF
-	// after the last packet, and never packets and an error together.
+	// after the last packet, and never packets and an error together. A live source that has waited for a while returns
+	// neither; then what was found so far is handed on.
 	Next(ps []source.Packet) (int, error)
 	// BytesRead and Size measure progress; Size is 0 if unknown.
 	BytesRead() int64
@@ -65,6 +66,9 @@ func Run(ctx context.Context, src Source, sink Sink, o Options) (Stats, error) {
 	batch := make([]source.Packet, source.BatchSize)
 	for failure == nil {
 		n, err := src.Next(batch)
+		if n == 0 && err == nil {
+			err = table.Flush()
+		}
 		for i := range batch[:n] {
 			p := &batch[i]
 			st.count(p)

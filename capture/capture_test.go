@@ -182,6 +182,46 @@ func TestRunSinkError(t *testing.T) {
 	}
 }
 
+// quiet is a live source on a network that falls silent: packets, then none, then the end.
+type quiet struct {
+	steps int
+	seen  func() int // flows the sink has
+	early int
+}
+
+func (q *quiet) BytesRead() int64 { return 0 }
+func (q *quiet) Size() int64      { return 0 }
+
+func (q *quiet) Next(ps []source.Packet) (int, error) {
+	q.steps++
+	switch q.steps {
+	case 1:
+		f := frame("10.0.0.1:40000", "10.0.0.2:80", 2, "")
+		ps[0] = source.Packet{Data: f, Wire: len(f), Time: 1e18, Link: 1}
+		return 1, nil
+	case 2:
+		return 0, nil
+	}
+	q.early = q.seen()
+	return 0, io.EOF
+}
+
+// begun counts flow beginnings.
+type begun struct{ n int }
+
+func (s *begun) Hooks() flow.HookSet         { return flow.Hooks(flow.Begin) }
+func (s *begun) Periods() []flow.Period      { return nil }
+func (s *begun) Flows(b *flow.Block) error   { s.n += b.N; return nil }
+func (s *begun) Hosts(*flow.HostBatch) error { return nil }
+
+func TestRunFlushesWhenQuiet(t *testing.T) {
+	s := &begun{}
+	q := &quiet{seen: func() int { return s.n }}
+	if _, err := capture.Run(t.Context(), q, s, capture.Options{}); err != nil || q.early != 1 {
+		t.Errorf("%v, %d flows handed on", err, q.early)
+	}
+}
+
 // shared finds data outside the repository; the test is skipped without it.
 func shared(t testing.TB, name string) string {
 	dir := os.Getenv("TOCSIN_TESTDATA")

@@ -283,10 +283,6 @@ func (t *hostTable) learn(h *hot, s *dissect.State) {
 		if s.Meta != nil && s.Meta.DHCP != nil && s.Meta.DHCP.Hostname != "" {
 			t.name(x, host, s.Meta.DHCP.Hostname)
 		}
-	case dissect.ProtoMDNS, dissect.ProtoNetBIOS:
-		if s.Meta != nil && s.Meta.Hostname != "" && s.Protocol == dissect.ProtoNetBIOS {
-			t.name(x, host, s.Meta.Hostname)
-		}
 	}
 }
 

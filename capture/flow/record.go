@@ -16,8 +16,8 @@ const BlockSize = 1024
 // Hook says at which moment of a flow's life its record was taken.
 type Hook uint8
 
-// The hooks. A flow is recorded once at Begin, at most once at Detected, every 60 s of packet time at Periodic while it
-// lasts, and once at End.
+// The hooks. A flow is recorded once at Begin, at most once at Detected, when its protocol is first known by content, every
+// 60 s of packet time at Periodic while it lasts, and once at End. A flow's records come in that order.
 const (
 	Begin Hook = iota
 	Detected
@@ -128,7 +128,7 @@ type Host struct {
 	VLAN  uint16
 	MAC   [6]byte // last one seen; zero if unknown
 	Local bool
-	Name  string // from DHCP, mDNS or NetBIOS if seen; may be empty
+	Name  string // from DHCP if seen, where a host says its own name; may be empty
 	First int64  // Unix nanoseconds, whole life
 	Last  int64
 

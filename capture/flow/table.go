@@ -2,48 +2,11 @@ package flow
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 
 	"github.com/tocsin-net/tocsin/capture/decode"
 	"github.com/tocsin-net/tocsin/capture/dissect"
 )
-
-// Sink takes what a table hands out. Its methods are called from the goroutine that feeds the table.
-type Sink interface {
-	// Hooks and Periods say what the sink wants; they are asked once, before the first packet.
-	Hooks() HookSet
-	Periods() []Period
-	// Flows and Hosts take a batch, which is valid until they return. An error ends the run.
-	Flows(*Block) error
-	Hosts(*HostBatch) error
-}
-
-// Options set a table's bounds.
-type Options struct {
-	// Local are the local networks; without them no address is local.
-	Local []netip.Prefix
-	// MaxFlows bounds the flows held at a time, MaxHosts the hosts; 0 means the default.
-	MaxFlows, MaxHosts int
-	// HeadersOnly leaves payloads alone: every protocol stays Unknown.
-	HeadersOnly bool
-}
-
-// The default bounds: about 0.4 GB of flows and 0.2 GB of hosts when full.
-const (
-	DefaultMaxFlows = 1 << 20
-	DefaultMaxHosts = 1 << 19
-)
-
-// Stats count what a table did.
-type Stats struct {
-	Flows      uint64 // begun
-	Evicted    uint64 // ended early because the table was full
-	LostHosts  uint64 // times a flow's host was not counted because the host table was full
-	OpenFlows  int    // held now
-	OpenHosts  int
-	Detections uint64 // flows whose protocol was recognised by content
-}
 
 // Timeouts in nanoseconds of packet time.
 const (
@@ -250,84 +213,6 @@ func (t *Table) begin(k *key, hash uint32, side uint8, p *decode.Packet, now int
 	return i
 }
 
-// serverSpeaks tells from a flow's first packet that its sender is the server.
-func serverSpeaks(p *decode.Packet) bool {
-	switch p.L4 {
-	case decode.TCP:
-		if p.TCPFlags&SYN != 0 {
-			return p.TCPFlags&ACK != 0
-		}
-		return plainlyServer(p.SrcPort, p.DstPort)
-	case decode.UDP, decode.UDPL, decode.SCTP:
-		return plainlyServer(p.SrcPort, p.DstPort)
-	case decode.ICMP:
-		return p.ICMPType == 0 || p.ICMPType == 14 // echo and timestamp reply
-	case decode.ICMPv6:
-		return p.ICMPType == 129
-	}
-	return false
-}
-
-// plainlyServer tells a server from its client by ports alone. Privileged clients, of NFS for one, take the ports from 512
-// on, so of those only the usual ones of servers count.
-func plainlyServer(from, to uint16) bool {
-	if to < 1024 {
-		return false
-	}
-	switch from {
-	case 636, 853, 989, 990, 993, 995:
-		return true
-	}
-	return from < 512
-}
-
-// tcp follows the connection's state by the flags of a segment from side.
-func (t *Table) tcp(i uint32, h *hot, side, flags uint8) {
-	h.tcpFlags[side] |= flags
-	if flags&ACK != 0 && flags&RST == 0 {
-		h.bits |= ackedA << side
-	}
-	if flags&SYN != 0 && h.cold == 0 {
-		client := side
-		if flags&ACK != 0 {
-			client ^= 1
-		} else {
-			h.flags |= SawSYN
-		}
-		if client != h.client() && h.packets[0]+h.packets[1] < 8 { // the first packets came out of order
-			t.swap(h)
-		}
-	}
-	if h.flags&Established == 0 && h.bits&(ackedA|ackedB) == ackedA|ackedB {
-		h.flags |= Established
-		t.opened(i, h)
-	}
-	if flags&RST != 0 {
-		h.flags |= Closed
-		if server := h.client() ^ 1; side == server && h.tcpFlags[server]&SYN == 0 && h.tcpFlags[server^1]&SYN != 0 {
-			h.flags |= ServerRefused
-		}
-	} else if h.tcpFlags[0]&h.tcpFlags[1]&FIN != 0 {
-		h.flags |= Closed
-	}
-}
-
-// swap exchanges client and server.
-func (t *Table) swap(h *hot) {
-	f := h.flags &^ (ClientLocal | ServerLocal)
-	if h.flags&ClientLocal != 0 {
-		f |= ServerLocal
-	}
-	if h.flags&ServerLocal != 0 {
-		f |= ClientLocal
-	}
-	h.flags = f
-	h.bits ^= clientB
-	if t.hosts != nil {
-		t.hosts.swap(h)
-	}
-}
-
 // opened takes a flow off the list of half-open ones.
 func (t *Table) opened(i uint32, h *hot) {
 	if h.bits&half != 0 {
@@ -366,23 +251,6 @@ func (t *Table) dissect(i uint32, h *hot, side uint8, p *decode.Packet, now int6
 		h.bits |= detected
 		t.stats.Detections++
 		t.record(Detected, i, h, t.lives.at(i))
-	}
-}
-
-// refusal marks the flow that an ICMP message says nobody listens to.
-func (t *Table) refusal(p *decode.Packet) {
-	if p.L4 == decode.ICMP && (p.ICMPType != 3 || p.ICMPCode != 3) || p.L4 == decode.ICMPv6 && (p.ICMPType != 1 || p.ICMPCode != 4) {
-		return
-	}
-	var q decode.Packet
-	if !decode.Embedded(&q, p.Payload) {
-		return
-	}
-	k, side := makeKey(q.Src, q.Dst, q.SrcPort, q.DstPort, p.VLAN, q.L4, q.V6)
-	if i := t.find(&k, t.seeds.hash(&k)); i != none {
-		if h := t.hots.at(i); h.client() == side {
-			h.flags |= ServerRefused
-		}
 	}
 }
 
@@ -595,21 +463,4 @@ func (t *Table) Finish() error {
 		t.err = cmp.Or(t.err, t.hosts.finish(t.clock, t.sink, t.err != nil))
 	}
 	return t.err
-}
-
-func (t *Table) locality(client, server netip.Addr) Flags {
-	var f Flags
-	for _, n := range t.o.Local {
-		if n.Contains(client) {
-			f |= ClientLocal
-		}
-		if n.Contains(server) {
-			f |= ServerLocal
-		}
-	}
-	return f
-}
-
-func isMulticast(a netip.Addr) bool {
-	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

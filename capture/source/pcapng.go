@@ -169,7 +169,7 @@ func (g *pcapng) describe(b []byte) string {
 				return "an interface with a time resolution that cannot be represented"
 			}
 		case code == 14 && n >= 8: // if_tsoffset, seconds
-			if s := int64(g.order.Uint64(v)); s > -1<<33 && s < 1<<33 {
+			if s := int64(g.order.Uint64(v)); s > -1<<32 && s < 1<<32 {
 				f.offset = s * 1e9
 			}
 		case code == 13 && n >= 1: // if_fcslen, in bits or bytes by writer
@@ -256,15 +256,15 @@ func (g *pcapng) packet(kind uint32, b []byte, p *Packet) string {
 	return ""
 }
 
-// time converts a time stamp to Unix nanoseconds; one that does not fit becomes the offset alone.
+// time converts a time stamp to Unix nanoseconds, never negative; one that does not fit becomes the offset alone.
 func (f *iface) time(t uint64) int64 {
 	hi, lo := bits.Mul64(t, f.mul)
 	if hi >= f.div {
-		return f.offset
+		return max(f.offset, 0)
 	}
 	ns, _ := bits.Div64(hi, lo, f.div)
 	if ns > math.MaxInt64/2 {
-		return f.offset
+		return max(f.offset, 0)
 	}
-	return int64(ns) + f.offset
+	return max(int64(ns)+f.offset, 0)
 }
