@@ -329,6 +329,39 @@ func FuzzRender(f *testing.F) {
 	})
 }
 
+// FuzzEscape puts hostile values in the host's own template and looks at what comes out of each format.
+func FuzzEscape(f *testing.F) {
+	for _, s := range plugin.Samples() {
+		f.Add(s.Alert.Title, s.Alert.Hostname, s.Alert.Info)
+	}
+	f.Add("</b>", "`", "\x00\n\u2028\u202e\xff")
+	f.Add("&lt;script>", "<!--", "]]>")
+	htm := parse(f, withMessage("telegram_html", ""))
+	plain := parse(f, withMessage("text", `{{define "text"}}{{.title}}|{{.hostname}}|{{.info}}{{end}}`))
+	js := parse(f, withMessage("json", `{{define "text"}}["{{.title}}", "{{code .hostname}}", {{json .info}}, "{{link .title .info}}"]{{end}}`))
+	f.Fuzz(func(t *testing.T, title, hostname, info string) {
+		a := pdk.Alert{Title: title, Hostname: hostname, Info: info, Client: title, Server: hostname, Severity: "error", Action: "store"}
+		text := render(t, htm, &a, "en", false).Text
+		if left := goodTags.ReplaceAllString(text, ""); strings.ContainsAny(left, "<>") || badEntity.MatchString(left) {
+			t.Fatalf("a value got through: %q", text)
+		}
+		text = render(t, js, &a, "en", false).Text
+		var list [4]string
+		if err := json.Unmarshal([]byte(text), &list); err != nil {
+			t.Fatalf("no JSON: %v: %q", err, text)
+		}
+		text = render(t, plain, &a, "en", false).Text
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '\u202e' || r >= 0x7f && r < 0xa0 }) {
+			t.Fatalf("control characters got through: %q", text)
+		}
+	})
+}
+
+var (
+	goodTags  = regexp.MustCompile(`</?(b|code)>`)
+	badEntity = regexp.MustCompile(`&(?:[^alg]|$)`)
+)
+
 func BenchmarkRender10(b *testing.B) {
 	p := firstParty(b, "telegram")
 	samples := plugin.Samples()[:10]
