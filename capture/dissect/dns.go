@@ -106,6 +106,7 @@ func readDNSTCP(c *ctx) int {
 }
 
 func readDNS(c *ctx) int {
+	c.dnsMessage(c.b)
 	if c.s.Protocol == ProtoDNS {
 		if c.p.Wire > 512 {
 			c.risk(RiskDNSLarge, fmt.Sprintf("message of %d bytes", c.p.Wire))
@@ -114,7 +115,6 @@ func readDNS(c *ctx) int {
 			c.risk(RiskDNSFragmented, fmt.Sprintf("message of %d bytes in fragments", c.p.Wire))
 		}
 	}
-	c.dnsMessage(c.b)
 	return len(c.b)
 }
 
@@ -347,7 +347,7 @@ func suspiciousQuery(name string, typ uint16) string {
 			longest = run
 		}
 	}
-	if len(name) >= 110 || longest >= 52 {
+	if len(name) >= 110 || longest >= 56 {
 		return fmt.Sprintf("name of %d characters", len(name))
 	}
 	return ""

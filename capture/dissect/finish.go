@@ -204,17 +204,19 @@ func (s *State) tcpRisks(e *FlowEnd) {
 	data := e.Payload[0] + e.Payload[1]
 	c, v := e.TCPFlags[0], e.TCPFlags[1]
 	switch {
-	case e.Packets[0] > 0 && c == 0 && data == 0:
+	case (e.Packets[0] > 0 && c == 0 || e.Packets[1] > 0 && v == 0) && data == 0:
 		s.addRisk(RiskTCPIssues, "NULL scan")
 	case c&0x3f == 0x29 && e.Packets[0] > 0 && data == 0:
 		s.addRisk(RiskTCPIssues, "XMAS scan")
 	case data == 0 && v&tcpRST != 0 && v&tcpSYN == 0 && c&tcpSYN != 0:
-		s.addRisk(RiskTCPIssues, "connection refused")
-	case data == 0 && c&tcpSYN != 0 && v&tcpSYN != 0 && (c|v)&tcpRST != 0 && c&tcpFIN == 0:
+		s.addRisk(RiskTCPIssues, "refused by the server")
+	case data == 0 && c&tcpRST != 0 && v&tcpSYN == 0 && c&tcpSYN != 0:
+		s.addRisk(RiskTCPIssues, "given up by the client")
+	case data == 0 && c&tcpSYN != 0 && v&tcpSYN != 0 && c&tcpRST != 0 && c&tcpFIN == 0:
 		s.addRisk(RiskTCPIssues, "reset before data")
-		s.addRisk(RiskProbing, "connection without data")
-	case data == 0 && c&tcpSYN != 0 && v&tcpSYN != 0 && c&tcpFIN != 0 && c&tcpACK != 0:
-		s.addRisk(RiskProbing, "connection without data")
+		if c&tcpACK == 0 {
+			s.addRisk(RiskProbing, "half a connection, then a reset")
+		}
 	}
 }
 

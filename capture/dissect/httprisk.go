@@ -130,7 +130,7 @@ func sqlInjection(b []byte) bool {
 		"union select ", "union all select ", "union distinct select", " or 1=1", "' or '1'='1", "' or 1=1", "\" or \"1\"=\"1", "' or ''='",
 		"information_schema", "; drop table", ";drop table", "waitfor delay", "xp_cmdshell", "pg_sleep(", "benchmark(", "and sleep(",
 		"or sleep(", "load_file(", "into outfile", "into dumpfile", "extractvalue(", "updatexml(", "group_concat(", "' and '1'='", "'--", "' --",
-		"' and 1=",
+		"' and 1=", "' and (select ", " and (select ", "(select(sleep(", "select sleep(", "select pg_sleep", "@@version",
 	} {
 		if strings.Contains(s, w) {
 			return true

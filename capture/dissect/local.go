@@ -239,8 +239,7 @@ func readNetBIOS(c *ctx) int {
 	if c.p.ServerPort == 138 || c.p.ClientPort == 138 {
 		at = 14
 		if len(b) > 82 && bytes.Contains(b[82:min(len(b), 200)], []byte("\xffSMB")) {
-			c.app(ProtoSMBv1)
-			c.risk(RiskSMBInsecure, "SMBv1")
+			c.app(ProtoSMBv1) // browsing the network, which says nothing of the version used for files
 		}
 	}
 	if len(b) > at+33 && b[at] == 32 {

@@ -63,6 +63,9 @@ func matchGnutellaUDP(c *ctx) verdict {
 	if prefix(b, "GND") && len(b) >= 8 {
 		return yes
 	}
+	if len(b) >= 61 && b[16] == 0x44 && int(le32(b[19:])) == len(b)-23 { // the distributed hash table
+		return yes
+	}
 	if c.p.ServerPort != 6346 && c.p.ClientPort != 6346 && c.p.ServerPort != 6347 {
 		return no
 	}

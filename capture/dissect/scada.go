@@ -3,12 +3,17 @@ package dissect
 // scadaProbes recognise protocols of plants and buildings. Most frame their messages with a length and a fixed byte or
 // two, so ports are required where that is all there is.
 var scadaProbes = []probe{
-	test(ProtoModbus, l4TCP, []uint16{502}, func(b []byte) bool {
-		return len(b) >= 8 && u16(b[2:]) == 0 && int(u16(b[4:])) == len(b)-6 && b[7] != 0x5a
-	}),
-	test(ProtoUMAS, l4TCP, []uint16{502}, func(b []byte) bool {
-		return len(b) >= 9 && u16(b[2:]) == 0 && int(u16(b[4:])) == len(b)-6 && b[7] == 0x5a
-	}),
+	{proto: ProtoModbus, l4: l4TCP, ports: []uint16{502}, match: func(c *ctx) verdict {
+		b := c.b
+		if len(b) < 8 || u16(b[2:]) != 0 || int(u16(b[4:])) != len(b)-6 {
+			return no
+		}
+		if b[7] == 0x5a { // the function of Unity's own messages
+			c.protocol(ProtoModbus)
+			c.app(ProtoUMAS)
+		}
+		return yes
+	}},
 	test(ProtoDNP3, 0, nil, func(b []byte) bool { return len(b) >= 10 && b[0] == 0x05 && b[1] == 0x64 && b[2] >= 5 }),
 	test(ProtoIEC60870, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 6 && b[0] == 0x68 && int(b[1]) == len(b)-2 && b[1] == 4 && b[2]&3 == 3 && b[3]|b[4]|b[5] == 0

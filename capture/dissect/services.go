@@ -24,7 +24,7 @@ var serviceProbes = []probe{
 	magic(ProtoRipeAtlas, l4UDP, "MGLNDD_"),
 	magic(ProtoTencentGames, l4TCP, "\x33\x66\x00\x0b", "\x33\x66\x00\x0a", "\x33\x66\x00\x09", "\x43\x66\xaa\x00"),
 	test(ProtoHPVIRTGRP, l4TCP, []uint16{5223}, func(b []byte) bool {
-		return len(b) >= 8 && (b[0] == 0x16 || b[0] == 0x17 || b[0] == 0x14) && int(le16(b[1:])) == len(b) && b[3] == 0
+		return len(b) >= 8 && (b[0] == 0x16 || b[0] == 0x17 || b[0] == 0x14) && int(u16(b[1:])) == len(b) && b[3] == 0
 	}),
 	{proto: ProtoSpotify, l4: l4TCP, first: "\x00", match: func(c *ctx) verdict {
 		if b := c.b; len(b) >= 9 && b[1] == 4 && b[2]|b[3] == 0 && b[6] == 0x52 && (b[7] == 0x0e || b[7] == 0x0f) && b[8] == 0x50 {
@@ -113,7 +113,7 @@ func matchZoom(c *ctx) verdict {
 		}
 		return no
 	}
-	if len(b) >= 36 && b[0] == 0x1f && (b[1] == 1 || b[1] == 2) && b[2] == 1 && b[3] == 0 && u16(b[6:]) == 1 {
+	if len(b) >= 36 && b[0] == 0x1f && (b[1] == 1 || b[1] == 2) && b[2] == 1 && b[3] == 0 && b[5] == 0 {
 		return yes
 	}
 	return no

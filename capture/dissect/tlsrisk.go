@@ -45,7 +45,7 @@ var knownALPN = map[string]bool{
 	"apns-security-v2": true, "apns-security-v3": true, "apns-pack-v1": true, "grpc-exp": true, "h2c": true,
 }
 
-// browserMonths is the longest life browsers accept of a certificate issued since September 2020, in seconds.
+// maxCertLife is the longest life browsers accept of a certificate issued since September 2020, in seconds.
 const (
 	maxCertLife   = 398 * 86400
 	certLifeSince = 1598918400 // 1 September 2020
@@ -148,7 +148,7 @@ func (s *State) tlsRisks(udp bool) {
 	if !known {
 		s.addRisk(RiskTLSUncommonALPN, t.ALPN[0])
 	}
-	if t.SNI == "" && !t.ESNI && s.Protocol != ProtoDTLS {
+	if t.SNI == "" && !t.ESNI && s.Protocol != ProtoDTLS && !obsolete(t.ClientVersion) {
 		s.addRisk(RiskTLSMissingSNI, "no server name")
 		if web {
 			s.addRisk(RiskTLSALPNMismatch, t.ALPN[0]+" without a server name")
@@ -200,6 +200,10 @@ func (c *ctx) certApp(ct *Certificate) {
 		c.risk(RiskDesktopSharing, "AnyDesk")
 		return
 	}
+	if torName(ct.Subject, ".net") && torName(ct.Issuer, ".com") {
+		c.app(ProtoTor)
+		return
+	}
 	if ct.CommonName == "NVIDIA GameStream" {
 		c.app(ProtoGeForceNow)
 		return
@@ -218,4 +222,22 @@ func (c *ctx) certApp(ct *Certificate) {
 			return
 		}
 	}
+}
+
+// torName reports whether a distinguished name is one that a Tor relay makes up for its certificate: only a common name,
+// www, random letters of base32, and a top level domain (tor-spec, "Negotiating channels").
+func torName(dn, tld string) bool {
+	s, ok := strings.CutPrefix(dn, "CN=www.")
+	if !ok {
+		return false
+	}
+	if s, ok = strings.CutSuffix(s, tld); !ok || len(s) < 8 || len(s) > 24 {
+		return false
+	}
+	for i := range len(s) {
+		if x := s[i]; (x < 'a' || x > 'z') && (x < '2' || x > '7') {
+			return false
+		}
+	}
+	return true
 }

@@ -98,11 +98,12 @@ func readSTUN(c *ctx) int {
 	return n
 }
 
-// stunDTLS reads the handshake of a call's keys.
+// stunDTLS reads the handshake of a call's keys. The flow is then one of DTLS, as nDPI has it.
 func (c *ctx) stunDTLS() {
-	was := c.s.Protocol
+	if c.s.Protocol != ProtoDTLS {
+		c.protocol(ProtoDTLS)
+	}
 	readDTLS(c)
-	c.s.Protocol = was
 	if m := c.s.Meta; m != nil && m.TLS != nil && m.TLS.ServerHello && m.TLS.ClientHello && m.TLS.Certificate != nil {
 		c.done()
 	}

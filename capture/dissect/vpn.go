@@ -8,7 +8,7 @@ var vpnProbes = []probe{
 	{proto: ProtoIPSec, l4: l4UDP, ports: []uint16{500, 4500}, hint: []uint16{500, 4500}, match: matchIKE},
 	{proto: ProtoSOCKS, l4: l4TCP, first: "\x04\x05", match: matchSOCKS},
 	{proto: ProtoTinc, l4: l4TCP, first: "0", match: func(c *ctx) verdict {
-		if l, _, ok := line(c.b); ok && len(l) > 6 && l[1] == ' ' && (endsWith(l, " 17") || endsWith(l, " 17.0") || endsWith(l, " 17.7")) && printable(l) {
+		if l, _, ok := line(c.b); ok && len(l) >= 6 && l[1] == ' ' && (endsWith(l, " 17") || endsWith(l, " 17.0") || endsWith(l, " 17.7")) && printable(l) {
 			return yes
 		}
 		return no
