@@ -99,7 +99,7 @@ func sendSome(ctx context.Context, s *Store, endpoint string) error {
 
 // A process killed at any moment loses nothing that was stored, and leaves nothing half done.
 func TestKill(t *testing.T) {
-	rounds := 25
+	rounds := 20
 	if testing.Short() {
 		rounds = 5
 	}

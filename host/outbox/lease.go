@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -32,7 +33,7 @@ const (
 		WHERE e.name = ?1`
 )
 
-// engagePoll is how long a release waits for its engage while that one is being sent.
+// engagePoll is after how long a release that waits for an engage under way is looked at again, had nothing called it.
 const engagePoll = 200 * time.Millisecond
 
 // Lease takes up to max deliveries of one endpoint that are due, oldest first, all of the same recipient: the one that
@@ -150,6 +151,9 @@ func (s *Store) engageOf(t *tx, w *dueRow, r *recipient, batch []alert.Delivery,
 			if batch[i].ID == id {
 				return true, nil
 			}
+		}
+		if !slices.Contains(t.parked[id], w.d.ID) {
+			t.parked[id] = append(t.parked[id], w.d.ID)
 		}
 		notBefore = now + engagePoll.Milliseconds()
 	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead:

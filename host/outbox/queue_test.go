@@ -275,6 +275,23 @@ func TestReleaseFollowsEngage(t *testing.T) {
 	consistent(t, s)
 }
 
+// A release that was passed over while its engage was being sent is due as soon as that has ended.
+func TestReleaseIsCalled(t *testing.T) {
+	s, _ := fresh(t)
+	put(t, s, hostAlert("k", alert.Engage), "ops@hook")
+	put(t, s, hostAlert("k", alert.Release), "ops@hook")
+	engage := lease1(t, s, "hook")
+	leaseN(t, s, "hook", 10, 0)
+	drain(s, "hook")
+	settle(t, s, alert.Settlement{Delivery: engage.ID, State: alert.Delivered, ProviderID: "m"})
+	if !woken(s, "hook") {
+		t.Error("nobody was woken")
+	}
+	if d := lease1(t, s, "hook"); d.ProviderID != "m" {
+		t.Errorf("release with provider id %q", d.ProviderID)
+	}
+}
+
 // A release whose engage sorts behind it, both due, in a batch too small for both.
 func TestReleaseBehindRetriedEngage(t *testing.T) {
 	s, c := fresh(t)
@@ -434,6 +451,8 @@ func TestPlans(t *testing.T) {
 		"engage":  {sqlEngage, []string{"INDEX engaged (key=? AND seq<?)", "INDEX by_alert (alert=? AND recipient=?)"}, false},
 		"take":    {sqlTake, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"settle":  {sqlSettle, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"unpark":  {sqlUnpark, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"put":     {sqlPut, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"uncount": {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"revive":  {sqlRevive, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"expire":  {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND since<?)"}, false},
@@ -444,7 +463,7 @@ func TestPlans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := make([]any, strings.Count(c.query, "?"))
-			if slices.Contains([]string{"head", "due", "next", "engage", "take", "settle", "uncount", "revive", "expire", "oldest", "prune"}, name) {
+			if slices.Contains([]string{"head", "due", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "oldest", "prune"}, name) {
 				args = args[:highest(c.query)]
 			}
 			var plan []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -72,7 +73,7 @@ func (s *Store) RetryAll(ctx context.Context, f Filter) (n int, err error) {
 			var ids []alert.ID
 			var names []string
 			last := after
-			page := append(args[:len(args):len(args)], last[:], limit)
+			page := append(slices.Clip(args), last[:], limit)
 			err := each(context.WithoutCancel(ctx), t.conn, func(q *sql.Rows) error {
 				var id sql.RawBytes
 				var name string

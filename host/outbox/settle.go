@@ -13,6 +13,7 @@ const (
 		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END WHERE id = ?1 AND state = 1`
 	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - 1, changed = ?2,
 		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 1`
+	sqlUnpark  = `UPDATE delivery SET not_before = ?2 WHERE id = ?1 AND state = 0`
 	sqlAttempt = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
@@ -81,6 +82,13 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 		t.wake[r.endpoint.name] = true
 	}
 	t.after = append(t.after, func() { delete(s.leases, v.Delivery) })
+	for _, release := range t.parked[v.Delivery] {
+		if _, err := t.exec(sqlUnpark, release[:], max(now, toMS(v.NotBefore))); err != nil {
+			return err
+		}
+		t.wake[r.endpoint.name] = true
+	}
+	delete(t.parked, v.Delivery)
 	if v.Uncounted {
 		return nil
 	}

@@ -128,6 +128,9 @@ type tx struct {
 	conn     *sql.Conn
 	stmts    map[string]*sql.Stmt
 	alertSeq int64 // of the last alert committed
+	// parked are the releases that wait for an engage under way, by the engage's delivery: they become due when it is
+	// settled. It need not be exact, for they are looked at again after engagePoll anyway.
+	parked map[alert.ID][]alert.ID
 
 	newSeq int64
 	tally  map[tallyKey]int64
@@ -144,7 +147,7 @@ type tallyKey struct {
 
 func newTx(c *sql.Conn) *tx {
 	return &tx{
-		conn: c, stmts: map[string]*sql.Stmt{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
+		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
 		added: names{map[string]*endpoint{}, map[string]*recipient{}},
 	}
 }
