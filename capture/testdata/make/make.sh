@@ -11,7 +11,7 @@
 # ten minutes at most, and removes its namespaces, processes and files however it ends. KEEP=1 in the environment keeps
 # its working folder below /tmp, with the programs' logs.
 
-# shellcheck disable=SC2016,SC2046 # the single quotes and the word splitting are meant
+# shellcheck disable=SC2016,SC2034,SC2046 # quotes and word splitting are meant; the sourced files use the variables
 set -euo pipefail
 
 packages=(tcpdump tshark wireshark-common dnsmasq-base nmap vsftpd openssh-server openssh-client chrony udhcpc nginx-light
@@ -83,7 +83,7 @@ on() {
     exec "$@"' "$W/etc/$h" "$@"
 }
 # bg HOST COMMAND...: the same in the background, until the end; the program takes the place of its shell.
-bg() { replace=exec on "$@" >>"$W/$1.log" 2>&1 & pids+=($!); }
+bg() { replace="exec" on "$@" >>"$W/$1.log" 2>&1 & pids+=($!); }
 # do_ HOST COMMAND...: a client's command; its result is not ours to judge, many are meant to fail.
 do_() { on "$1" timeout 20 "${@:2}" >>"$W/$1.log" 2>&1 || true; }
 
@@ -186,6 +186,7 @@ cat >"$W/gw.dnsmasq" <<X
 no-resolv
 no-hosts
 keep-in-foreground
+local-ttl=300
 user=root
 interface=eth0
 bind-interfaces
@@ -215,6 +216,7 @@ cat >"$W/net.dnsmasq" <<X
 no-resolv
 no-hosts
 keep-in-foreground
+local-ttl=300
 user=root
 bind-interfaces
 pid-file=
@@ -234,7 +236,7 @@ printf 'local stratum 3\nallow all\nbindaddress 198.51.100.123\ncmdport 0\npidfi
 bg net chronyd -d -x -u root -f "$W/net.chronyd"
 
 mkdir -p "$W"/{www,mirror,intranet/admin,ng}
-page() { printf '<!doctype html><title>%s</title><h1>%s</h1>\n' "$1" "$1"; for i in {1..12}; do echo "<p>$i. $2</p>"; done; }
+page() { printf '<!doctype html><title>%s</title><h1>%s</h1>\n' "$1" "$1"; for i in {1..40}; do echo "<p>$i. $2</p>"; done; }
 page "Example Organisation" "Nothing on this page is secret." >"$W/www/index.html"
 page "Intranet" "Lunch is at half past twelve." >"$W/intranet/index.html"
 page "Administration" "Here be switches." >"$W/intranet/admin/index.html"

@@ -27,7 +27,7 @@ type Flow struct {
 	ClientPort int    `json:"client_port"`
 	Server     string `json:"server"`
 	ServerPort int    `json:"server_port"`
-	Protocol   string `json:"protocol,omitempty"` // nDPI's label; empty if tshark cannot tell
+	Protocol   string `json:"protocol,omitempty"` // nDPI's label; empty if tshark and nDPI cannot both tell
 	Packets    [2]int `json:"packets"`
 	Hostname   string `json:"hostname,omitempty"` // SNI or HTTP Host
 	Query      string `json:"query,omitempty"`    // first DNS name asked for
@@ -171,10 +171,11 @@ func count(file string) (File, error) {
 	return File{len(rows), damaged, rows[0][0], rows[len(rows)-1][0]}, nil
 }
 
-// protocols maps tshark's names to nDPI's labels. A later one wins over an earlier one.
+// protocols maps tshark's names to nDPI's labels. A later one wins over an earlier one. ftp-data is left out: nDPI does
+// not follow passive mode and calls such a connection Unknown.
 var protocols = []struct{ tshark, label string }{
 	{"icmp", "ICMP"}, {"icmpv6", "ICMPV6"}, {"tls", "TLS"}, {"http", "HTTP"}, {"dns", "DNS"}, {"dhcp", "DHCP"},
-	{"ntp", "NTP"}, {"ssh", "SSH"}, {"ftp-data", "FTP_DATA"}, {"ftp", "FTP_CONTROL"}, {"quic", "QUIC"},
+	{"ntp", "NTP"}, {"ssh", "SSH"}, {"ftp", "FTP_CONTROL"}, {"quic", "QUIC"},
 }
 
 const (
