@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -33,6 +34,16 @@ const (
 	maxWindow   = time.Minute
 	maxTimeout  = 5 * time.Minute
 )
+
+// defaults fills in what a manifest leaves out.
+func (m *Manifest) defaults() {
+	m.Message.Format = cmp.Or(m.Message.Format, "text")
+	m.Message.Unit = cmp.Or(m.Message.Unit, "runes")
+	m.Batch.Max = cmp.Or(m.Batch.Max, 1)
+	m.Limits.MemoryMB = cmp.Or(m.Limits.MemoryMB, 64)
+	m.Limits.Timeout = cmp.Or(m.Limits.Timeout, 15*time.Second)
+	m.Limits.Parallel = cmp.Or(m.Limits.Parallel, 1)
+}
 
 // checkManifest lists what is wrong in a manifest beyond its syntax.
 func (p *Package) checkManifest() []Problem {

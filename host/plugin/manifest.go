@@ -3,7 +3,7 @@ package plugin
 import "time"
 
 // Manifest is the content of manifest.toml, the `tocsin.manifest` section: everything the host must know of a plug-in
-// before it runs it. Unknown keys are errors.
+// before it runs it. Unknown keys are errors. Parse fills in the defaults.
 type Manifest struct {
 	Name        string   `toml:"name"`    // [a-z][a-z0-9_-]{0,31}: the endpoint type users write in tocsin.toml
 	Title       string   `toml:"title"`   // "Telegram"
@@ -28,7 +28,7 @@ type Manifest struct {
 
 // Message says what message.tmpl renders.
 type Message struct {
-	Format string `toml:"format"` // text, html, telegram_html, markdown, json: names the escaping
+	Format string `toml:"format"` // text (default), html, telegram_html, markdown, mrkdwn (Slack), json: names the escaping
 	// MaxLength bounds the rendered text, counted in Unit after entities are parsed; 0 means no bound.
 	MaxLength int    `toml:"max_length"`
 	Unit      string `toml:"unit"` // runes (default), bytes, utf16

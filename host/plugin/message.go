@@ -56,9 +56,6 @@ func parseMessage(files map[string][]byte, want Message, w *words) (*message, []
 		problems = append(problems, Problem{Where: dirTemplates + "/" + strict.OneLine(name), Message: text})
 	}
 	m := &message{format: want.Format, max: want.MaxLength, unit: want.Unit, own: files[fileMessage]}
-	if m.format == "" {
-		m.format = "text"
-	}
 	if formats[m.format] == nil {
 		return nil, problems // the check of the manifest says so
 	}

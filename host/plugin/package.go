@@ -162,6 +162,7 @@ func (p *Package) read() []Problem {
 
 	p.Manifest = &Manifest{}
 	note(tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))...)
+	p.Manifest.defaults()
 	note(p.readABI(own)...)
 	if s, ok := own[sectionLint]; ok {
 		schema, list := parseSchema(s.body)

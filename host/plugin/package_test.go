@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/plugin"
 )
@@ -92,6 +93,10 @@ func TestParse(t *testing.T) {
 	}
 	if p.Name() != "example" || p.ABI != (plugin.ABI{World: "endpoint", Version: 1}) || p.Hash != sha256.Sum256(b) || p.Path != "dir/example.wasm" {
 		t.Errorf("%q, ABI %v, path %q", p.Name(), p.ABI, p.Path)
+	}
+	m := p.Manifest
+	if m.Batch.Max != 1 || m.Limits != (plugin.Limits{MemoryMB: 64, Timeout: 15 * time.Second, Parallel: 1}) || m.Message.Format != "text" || m.Message.Unit != "runes" {
+		t.Errorf("defaults: %+v %+v %+v", m.Batch, m.Limits, m.Message)
 	}
 	if want := []plugin.Export{{Name: "render", Kind: "func"}}; !slices.Equal(p.Exports, want) || len(p.Imports) != 0 {
 		t.Errorf("exports %v, imports %v", p.Exports, p.Imports)

@@ -334,7 +334,7 @@ func (l *lang) or(id, fallback string) string {
 	return fallback
 }
 
-// Locales lists the languages the package has words in, English first.
+// Languages lists the languages the package has words in, English first.
 func (p *Package) Languages() []string {
 	var list []string
 	for _, l := range p.words.langs {

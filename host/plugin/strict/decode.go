@@ -240,7 +240,7 @@ func Nearest(word string, known []string) string {
 	}
 	best, least := "", len([]rune(word))/3+1
 	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least || d == least && best != "" && k < best {
 			best, least = k, d
 		}
 	}
