@@ -1,7 +1,7 @@
 package flow
 
 import (
-	"net/netip"
+	"cmp"
 	"slices"
 
 	"github.com/tocsin-net/tocsin/capture/decode"
@@ -57,23 +57,17 @@ type interval struct {
 	distinct [numDistinct]*distinct
 }
 
-func (v *interval) observe(what int, value uint64) {
-	if v.distinct[what] == nil {
-		v.distinct[what] = &distinct{}
-	}
-	v.distinct[what].add(value)
-}
-
-func (v *interval) merge(o *interval) {
-	v.counts.add(&o.counts)
-	for i, d := range o.distinct {
-		if d == nil {
-			continue
+// take adds a minute and keeps its distinct counters, which nobody else may hold on to.
+func (v *interval) take(c *counts, ds *[numDistinct]*distinct) {
+	v.counts.add(c)
+	for i, d := range ds {
+		switch {
+		case d == nil:
+		case v.distinct[i] == nil:
+			v.distinct[i] = d
+		default:
+			v.distinct[i].merge(d)
 		}
-		if v.distinct[i] == nil {
-			v.distinct[i] = &distinct{}
-		}
-		v.distinct[i].merge(d)
 	}
 }
 
@@ -87,38 +81,54 @@ type hostHot struct {
 
 // host is the rest.
 type host struct {
-	addr    netip.Addr
-	vlan    uint16
+	key     hostKey
 	local   bool
-	name    string
-	first   int64
-	refs    int32 // flows that count for it
 	free    bool
+	refs    int32 // flows that count for it
+	first   int64
+	name    string
 	minute  [numDistinct]*distinct
-	periods [numPeriods]*interval // sums of past minutes, for the longer periods the sink wants
+	periods [numPeriods]*interval // sums of past minutes, for the longer periods the sink wants; never for Minute
 }
 
 // hostTable counts by host. The current minute stands in the hosts themselves; at its end it is added to the longer
 // periods.
 type hostTable struct {
-	wanted [numPeriods]bool
-	max    int
-	byAddr map[hostKey]uint32
-	hots   slab[hostHot]
-	hosts  slab[host]
-	active []uint32 // hosts of the current minute
-	lost   uint64   // hosts that found no room
-	names  map[[6]byte]string
+	wanted  [numPeriods]bool
+	longest Period // of the wanted ones
+	max     int
+	byAddr  map[hostKey]uint32
+	hots    slab[hostHot]
+	hosts   slab[host]
+	active  []uint32 // hosts of the current minute
+	lost    uint64   // hosts that found no room
+	names   map[[6]byte]string
 
 	started bool
 	from    [numPeriods]int64
 	batch   HostBatch
+	order   []uint32 // of the batch, by address
 }
 
 type hostKey struct {
-	addr netip.Addr
+	addr decode.Addr
 	vlan uint16
+	v6   bool
 }
+
+// compare orders IPv4 before IPv6, then by address and VLAN.
+func (k *hostKey) compare(o *hostKey) int {
+	if k.v6 != o.v6 {
+		if o.v6 {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(k.addr.Hi, o.addr.Hi), cmp.Compare(k.addr.Lo, o.addr.Lo), cmp.Compare(k.vlan, o.vlan))
+}
+
+// unspecified4 is 0.0.0.0, which a host without an address calls itself.
+var unspecified4 = decode.Addr{Lo: 0xffff << 32}
 
 // maxNames bounds the host names that are kept by MAC until the address is known.
 const maxNames = 1 << 16
@@ -128,6 +138,7 @@ func newHostTable(ps []Period, limit int) *hostTable {
 	for _, p := range ps {
 		if p < numPeriods {
 			t.wanted[p] = true
+			t.longest = max(t.longest, p)
 		}
 	}
 	return t
@@ -136,8 +147,7 @@ func newHostTable(ps []Period, limit int) *hostTable {
 func (t *hostTable) used() int { return len(t.byAddr) }
 
 // get finds or makes the host, none if there is no room.
-func (t *hostTable) get(addr netip.Addr, vlan uint16, local bool, now int64) uint32 {
-	k := hostKey{addr, vlan}
+func (t *hostTable) get(k hostKey, local bool, now int64) uint32 {
 	if i, ok := t.byAddr[k]; ok {
 		return i
 	}
@@ -150,16 +160,16 @@ func (t *hostTable) get(addr netip.Addr, vlan uint16, local bool, now int64) uin
 		t.hots.take()
 	}
 	*t.hots.at(i) = hostHot{}
-	*t.hosts.at(i) = host{addr: addr, vlan: vlan, local: local, first: now}
+	*t.hosts.at(i) = host{key: k, local: local, first: now}
 	t.byAddr[k] = i
 	return i
 }
 
 // begin ties a new flow to its hosts.
-func (t *hostTable) begin(h *hot, client, server netip.Addr, p *decode.Packet, now int64) {
+func (t *hostTable) begin(h *hot, now int64) {
 	c := h.client()
-	ci := t.get(client, h.key.vlan(), h.flags&ClientLocal != 0, now)
-	si := t.get(server, h.key.vlan(), h.flags&ServerLocal != 0, now)
+	ci := t.get(hostKey{h.key.addr(c), h.key.vlan(), h.key.v6()}, h.flags&ClientLocal != 0, now)
+	si := t.get(hostKey{h.key.addr(c ^ 1), h.key.vlan(), h.key.v6()}, h.flags&ServerLocal != 0, now)
 	h.hosts[c], h.hosts[c^1] = ci, si
 	if ci != none {
 		t.touch(ci, now).flows[0]++
@@ -288,7 +298,7 @@ func (t *hostTable) learn(h *hot, s *dissect.State) {
 
 // name gives a host its name; one that has no address yet is known by its MAC.
 func (t *hostTable) name(x *hostHot, h *host, name string) {
-	if !h.addr.IsUnspecified() {
+	if h.key.addr != unspecified4 && h.key.addr != (decode.Addr{}) {
 		h.name = name
 		return
 	}
@@ -344,18 +354,17 @@ func (t *hostTable) due(now int64) bool {
 
 // rotate ends the intervals that are over. muted says that the sink takes nothing more.
 func (t *hostTable) rotate(now int64, sink Sink, muted bool) error {
-	warp := now < t.from[Minute]-timeWarp
-	t.roll()
+	warp := now < t.from[Minute]-timeWarp // the clock was set back: what was counted stays, the intervals begin anew
 	var first error
 	for p := range numPeriods {
 		over := now >= t.from[p]+periodLength[p]
-		if !over && !warp {
-			continue
-		}
-		if t.wanted[p] && !warp {
+		if over && t.wanted[p] {
 			if err := t.hand(p, t.from[p]+periodLength[p], false, sink, muted || first != nil); err != nil {
 				first = err
 			}
+		}
+		if p == Minute && over {
+			t.roll()
 		}
 		if warp {
 			t.from[p] = now
@@ -369,7 +378,6 @@ func (t *hostTable) rotate(now int64, sink Sink, muted bool) error {
 
 // finish hands out what the last intervals hold.
 func (t *hostTable) finish(now int64, sink Sink, muted bool) error {
-	t.roll()
 	var first error
 	for p := range numPeriods {
 		if t.wanted[p] {
@@ -378,23 +386,32 @@ func (t *hostTable) finish(now int64, sink Sink, muted bool) error {
 				first = err
 			}
 		}
+		if p == Minute {
+			t.roll()
+		}
 	}
 	return first
 }
 
-// roll adds the minute to every period the sink wants and clears it.
+// roll adds the minute to the longer periods the sink wants and clears it.
 func (t *hostTable) roll() {
 	for _, i := range t.active {
 		x, h := t.hots.at(i), t.hosts.at(i)
-		minute := interval{x.counts, h.minute}
-		for p := range numPeriods {
+		own := h.minute // the last period takes the counters themselves, the others copies
+		for p := FiveMinutes; p < numPeriods; p++ {
 			if !t.wanted[p] {
 				continue
 			}
 			if h.periods[p] == nil {
 				h.periods[p] = &interval{}
 			}
-			h.periods[p].merge(&minute)
+			ds := own
+			if p != t.longest {
+				for k, d := range ds {
+					ds[k] = d.clone()
+				}
+			}
+			h.periods[p].take(&x.counts, &ds)
 		}
 		x.counts, x.active = counts{}, false
 		h.minute = [numDistinct]*distinct{}
@@ -404,45 +421,44 @@ func (t *hostTable) roll() {
 
 // hand makes the batch of one period, by address, and gives it to the sink.
 func (t *hostTable) hand(p Period, to int64, last bool, sink Sink, muted bool) error {
+	order := t.order[:0]
+	if p == Minute {
+		order = append(order, t.active...)
+	} else {
+		for i := range t.hosts.n {
+			if t.hosts.at(i).periods[p] != nil {
+				order = append(order, i)
+			}
+		}
+	}
+	slices.SortFunc(order, func(i, j uint32) int { return t.hosts.at(i).key.compare(&t.hosts.at(j).key) })
+	t.order = order
 	b := &t.batch
-	*b = HostBatch{Period: p, From: t.from[p], To: to, Hosts: b.Hosts[:0], Last: last}
-	for i := range t.hosts.n {
-		h := t.hosts.at(i)
-		v := h.periods[p]
-		if h.free || v == nil {
-			continue
+	*b = HostBatch{Period: p, From: t.from[p], To: to, Hosts: slices.Grow(b.Hosts[:0], len(order)), Last: last}
+	for _, i := range order {
+		x, h := t.hots.at(i), t.hosts.at(i)
+		if p == Minute {
+			b.Hosts = append(b.Hosts, makeHost(x, h, &x.counts, &h.minute))
+		} else {
+			v := h.periods[p]
+			h.periods[p] = nil
+			b.Hosts = append(b.Hosts, makeHost(x, h, &v.counts, &v.distinct))
 		}
-		h.periods[p] = nil
-		if muted {
-			continue
-		}
-		x := t.hots.at(i)
-		c := &v.counts
-		b.Hosts = append(b.Hosts, Host{
-			Addr: h.addr, VLAN: h.vlan, MAC: x.mac, Local: h.local, Name: h.name, First: h.first, Last: x.last,
-			Packets: c.packets, Bytes: c.bytes, SYNs: c.syns, SYNACKs: c.synacks, FINs: c.fins, RSTs: c.rsts, ICMP: c.icmp,
-			Flows: c.flows, HalfOpen: c.halfOpen, Unanswered: c.unanswered, DNSFlows: c.dnsFlows, SNMPFlows: c.snmpFlows,
-			DNSServers: v.count(dnsServers), NTPServers: v.count(ntpServers), SMTPServers: v.count(smtpServers),
-			DomainNames: v.count(domainNames), Peers: v.count(peers), Ports: v.count(ports),
-		})
 	}
 	if muted {
 		return nil
 	}
-	slices.SortFunc(b.Hosts, func(a, b Host) int {
-		if d := a.Addr.Compare(b.Addr); d != 0 {
-			return d
-		}
-		return int(a.VLAN) - int(b.VLAN)
-	})
 	return sink.Hosts(b)
 }
 
-func (v *interval) count(what int) uint32 {
-	if v.distinct[what] == nil {
-		return 0
+func makeHost(x *hostHot, h *host, c *counts, ds *[numDistinct]*distinct) Host {
+	return Host{
+		Addr: h.key.addr.Netip(h.key.v6), VLAN: h.key.vlan, MAC: x.mac, Local: h.local, Name: h.name, First: h.first, Last: x.last,
+		Packets: c.packets, Bytes: c.bytes, SYNs: c.syns, SYNACKs: c.synacks, FINs: c.fins, RSTs: c.rsts, ICMP: c.icmp,
+		Flows: c.flows, HalfOpen: c.halfOpen, Unanswered: c.unanswered, DNSFlows: c.dnsFlows, SNMPFlows: c.snmpFlows,
+		DNSServers: ds[dnsServers].count(), NTPServers: ds[ntpServers].count(), SMTPServers: ds[smtpServers].count(),
+		DomainNames: ds[domainNames].count(), Peers: ds[peers].count(), Ports: ds[ports].count(),
 	}
-	return v.distinct[what].count()
 }
 
 // sweep frees hosts without flows that no interval needs. When the table is nearly full, what longer periods still hold
@@ -451,13 +467,13 @@ func (t *hostTable) sweep() {
 	full := len(t.byAddr) > t.max/4*3
 	for i := range t.hosts.n {
 		h := t.hosts.at(i)
-		if h.free || h.refs > 0 || !full && h.periods != ([numPeriods]*interval{}) {
+		if h.free || h.refs > 0 || t.hots.at(i).active || !full && h.periods != ([numPeriods]*interval{}) {
 			continue
 		}
 		if h.periods != ([numPeriods]*interval{}) {
 			t.lost++
 		}
-		delete(t.byAddr, hostKey{h.addr, h.vlan})
+		delete(t.byAddr, h.key)
 		*h = host{free: true}
 		t.hosts.give(i)
 	}

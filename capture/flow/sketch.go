@@ -3,12 +3,14 @@ package flow
 import (
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // distinct counts different 64-bit values in bounded memory: exactly up to maxExact, then with a HyperLogLog sketch of
 // 1,024 registers (Flajolet and others, 2007), whose standard error is 3.3 %. The zero value is empty.
 type distinct struct {
-	exact []uint64 // open addressing, 0 is free; nil once the sketch took over
+	one   uint64   // the first value, so that counting one costs no table; 0 for none
+	exact []uint64 // the others: open addressing, 0 is free; nil once the sketch took over
 	n     int      // values in exact
 	regs  *[sketchSize]uint8
 }
@@ -24,11 +26,14 @@ func (d *distinct) add(v uint64) {
 	if v == 0 {
 		v = 1
 	}
-	if d.regs != nil {
+	switch {
+	case d.regs != nil:
 		d.observe(v)
 		return
-	}
-	if len(d.exact) > 0 {
+	case d.one == 0 || d.one == v:
+		d.one = v
+		return
+	case len(d.exact) > 0:
 		mask := uint64(len(d.exact) - 1)
 		p := v & mask
 		for ; d.exact[p] != 0; p = (p + 1) & mask {
@@ -47,23 +52,52 @@ func (d *distinct) add(v uint64) {
 }
 
 func (d *distinct) grow() {
-	old := d.exact
 	if d.n >= maxExact {
-		d.exact, d.n = nil, 0
-		d.regs = new([sketchSize]uint8)
-		for _, v := range old {
-			if v != 0 {
-				d.observe(v)
-			}
-		}
+		d.sketch()
 		return
 	}
+	old := d.exact
 	d.exact, d.n = make([]uint64, max(8, 2*len(old))), 0
 	for _, v := range old {
 		if v != 0 {
 			d.add(v)
 		}
 	}
+}
+
+// sketch gives up exactness.
+func (d *distinct) sketch() {
+	d.regs = new([sketchSize]uint8)
+	for v := range d.values {
+		d.observe(v)
+	}
+	d.one, d.exact, d.n = 0, nil, 0
+}
+
+// values yields the values while they are kept exactly.
+func (d *distinct) values(yield func(uint64) bool) {
+	if d.one != 0 && !yield(d.one) {
+		return
+	}
+	for _, v := range d.exact {
+		if v != 0 && !yield(v) {
+			return
+		}
+	}
+}
+
+// clone copies d, which may be nil.
+func (d *distinct) clone() *distinct {
+	if d == nil {
+		return nil
+	}
+	c := *d
+	c.exact = slices.Clone(d.exact)
+	if d.regs != nil {
+		regs := *d.regs
+		c.regs = &regs
+	}
+	return &c
 }
 
 func (d *distinct) observe(v uint64) {
@@ -74,32 +108,26 @@ func (d *distinct) observe(v uint64) {
 // merge adds the values of o.
 func (d *distinct) merge(o *distinct) {
 	if o.regs == nil {
-		for _, v := range o.exact {
-			if v != 0 {
-				d.add(v)
-			}
+		for v := range o.values {
+			d.add(v)
 		}
 		return
 	}
 	if d.regs == nil {
-		old := d.exact
-		d.exact, d.n = nil, 0
-		d.regs = new([sketchSize]uint8)
-		for _, v := range old {
-			if v != 0 {
-				d.observe(v)
-			}
-		}
+		d.sketch()
 	}
 	for i, r := range o.regs {
 		d.regs[i] = max(d.regs[i], r)
 	}
 }
 
-// count is the number of different values, exact or estimated.
+// count is the number of different values, exact or estimated; d may be nil.
 func (d *distinct) count() uint32 {
-	if d.regs == nil {
-		return uint32(d.n)
+	switch {
+	case d == nil || d.regs == nil && d.one == 0:
+		return 0
+	case d.regs == nil:
+		return uint32(d.n + 1)
 	}
 	sum, zeros := 0.0, 0
 	for _, r := range d.regs {

@@ -207,7 +207,7 @@ func (t *Table) begin(k *key, hash uint32, side uint8, p *decode.Packet, now int
 	t.addHalf(i, l)
 	t.schedule(i, l, t.due(h, l)/1e9)
 	if t.hosts != nil {
-		t.hosts.begin(h, src, dst, p, now)
+		t.hosts.begin(h, now)
 	}
 	t.record(Begin, i, h, l)
 	return i
