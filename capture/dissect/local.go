@@ -57,7 +57,13 @@ func readDHCP(c *ctx) int {
 	if m.DHCP == nil {
 		m.DHCP = &DHCP{}
 	}
+	// All clients without an address share one flow, from 0.0.0.0 to 255.255.255.255: each message speaks for itself.
 	d := m.DHCP
+	d.Hostname, d.ClientMAC = "", [6]byte{}
+	if b[1] == 1 && b[2] == 6 {
+		d.ClientMAC = [6]byte(b[28:34])
+	}
+	c.changed = true
 	opts := b[240:]
 	reply := b[0] == 2
 	for len(opts) >= 2 && opts[0] != 255 {
@@ -109,9 +115,6 @@ func readDHCP(c *ctx) int {
 		if from.IsValid() {
 			d.Server = from.Unmap().String()
 		}
-	}
-	if c.s.packets >= 8 {
-		c.done()
 	}
 	return len(b)
 }

@@ -122,8 +122,9 @@ type QUIC struct{ Version uint32 }
 
 // DHCP is what a client or server said.
 type DHCP struct {
-	MessageType uint8 // of the last message
-	Hostname    string
+	MessageType uint8   // of the last message
+	Hostname    string  // in the last message
+	ClientMAC   [6]byte // the client's hardware address in the last message; zero if it is not Ethernet
 	VendorClass string
 	Server      string // address of the answering server, if an answer was seen
 	ServerID    string // option 54

@@ -291,19 +291,22 @@ func (t *hostTable) learn(h *hot, s *dissect.State) {
 		}
 	case dissect.ProtoDHCP:
 		if s.Meta != nil && s.Meta.DHCP != nil && s.Meta.DHCP.Hostname != "" {
-			t.name(x, host, s.Meta.DHCP.Hostname)
+			t.name(x, host, s.Meta.DHCP)
 		}
 	}
 }
 
-// name gives a host its name; one that has no address yet is known by its MAC.
-func (t *hostTable) name(x *hostHot, h *host, name string) {
-	if h.key.addr != unspecified4 && h.key.addr != (decode.Addr{}) {
-		h.name = name
+// name keeps the name that a host tells of itself. The one who speaks is known by the hardware address in the message: it
+// may have no address yet, or a relay or the server may speak for it.
+func (t *hostTable) name(x *hostHot, h *host, d *dissect.DHCP) {
+	if d.ClientMAC == ([6]byte{}) {
 		return
 	}
-	if x.mac != ([6]byte{}) && len(t.names) < maxNames {
-		t.names[x.mac] = name
+	if d.ClientMAC == x.mac && h.key.addr != unspecified4 && h.key.addr != (decode.Addr{}) {
+		h.name = d.Hostname
+	}
+	if _, known := t.names[d.ClientMAC]; known || len(t.names) < maxNames {
+		t.names[d.ClientMAC] = d.Hostname
 	}
 }
 

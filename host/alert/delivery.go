@@ -17,9 +17,10 @@ const (
 	Accepted               // the service took it, without confirming that it arrived
 	Duplicate              // the service had it already: a success
 	Dead                   // given up; see the reason
+	Skipped                // not sent because the recipient's parameters say so; see the reason
 )
 
-var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead"}
+var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped"}
 
 func (s State) String() string { return states.name(int(s)) }
 

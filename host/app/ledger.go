@@ -259,7 +259,7 @@ func ListRecipients(ctx context.Context, l Listing) (err error) {
 		c := counts[rc.Name]
 		r := recipientRow{
 			Recipient: rc.Name, Endpoint: rc.Endpoint, MinimumSeverity: rc.Filter().MinSeverity.String(),
-			Delivered: c.Delivered + c.Accepted + c.Duplicate, Queued: c.Queued + c.Leased, Dead: c.Dead,
+			Delivered: c.Delivered + c.Accepted + c.Duplicate + c.Skipped, Queued: c.Queued + c.Leased, Dead: c.Dead,
 		}
 		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string {
 			return []string{r.Recipient, r.Endpoint, r.MinimumSeverity, n64(r.Delivered), n64(r.Queued), n64(r.Dead)}

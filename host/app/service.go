@@ -175,17 +175,23 @@ func (a *App) Start(context.Context) error {
 	return nil
 }
 
-// tidy removes from the ledger what is old enough, now and then.
+// tidy removes from the ledger what is old enough, and gives up what has waited too long, now and then: a delivery on
+// hold is never tried, so its age is seen here only.
 func (a *App) tidy(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		n, err := a.store.Prune(ctx)
+		dead, err := a.store.ExpireOlderThan(ctx, time.Duration(a.cfg.Delivery.MaxAge))
+		if dead > 0 {
+			a.log.Error("deliveries were given up: they waited longer than max_age", "deliveries", dead)
+		}
+		n, perr := a.store.Prune(ctx)
+		err = errors.Join(err, perr)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			a.log.Warn("old alerts could not be removed from the ledger", "error", err)
+			a.log.Warn("the ledger could not be tidied up", "error", err)
 		case n > 0:
 			a.log.Info("old alerts removed from the ledger", "alerts", n)
 		}

@@ -147,7 +147,7 @@ func TestRenderRejects(t *testing.T) {
 			return out, nil
 		}}
 		out := newMemory(t)
-		want := map[string]alert.State{"good": alert.Delivered, "bad": alert.Delivered, "worse": alert.Dead, "never": alert.Dead, "skip": alert.Accepted}
+		want := map[string]alert.State{"good": alert.Delivered, "bad": alert.Delivered, "worse": alert.Dead, "never": alert.Dead, "skip": alert.Skipped}
 		rows := map[string]*row{}
 		for text := range want {
 			rows[text] = out.add("a/ops", text)

@@ -110,7 +110,7 @@ func (r *runner) verdict(it *item, v pdk.Verdict, a answer, blame bool) settled 
 	case pdk.Duplicate:
 		s.State = alert.Duplicate
 	case pdk.Skipped:
-		s.State = alert.Accepted
+		s.State = alert.Skipped
 	case pdk.BadPayload, pdk.Rejected:
 		if !blame {
 			r.doubts.add(it.ID, 0)
@@ -166,7 +166,7 @@ func (r *runner) dead(it *item, reason string) settled {
 
 func (r *runner) skipped(it *item, reason string) settled {
 	s := r.start(it, pdk.Skipped, answer{})
-	s.State, s.Reason = alert.Accepted, r.clean("not sent: "+orElse(reason, "the recipient's parameters say so"))
+	s.State, s.Reason = alert.Skipped, r.clean(orElse(reason, "the recipient's parameters say so"))
 	return s
 }
 
@@ -217,9 +217,7 @@ func (r *runner) settle(ctx context.Context, ss []settled) {
 		}
 	}
 	r.store(ctx, plain)
-	for i := range ss {
-		r.tell(ctx, &ss[i])
-	}
+	r.tell(ctx, ss)
 }
 
 // store settles in the outbox. What cannot be stored stays leased and is sent again after a restart; so it is tried for a
@@ -240,32 +238,57 @@ func (r *runner) store(ctx context.Context, ss []alert.Settlement) {
 	}
 }
 
-func (r *runner) tell(ctx context.Context, s *settled) {
-	level := slog.LevelInfo
+// tell logs and reports what became of deliveries. Those that went the same way share a line, so that the failure of a
+// batch is one warning; what went well is for debugging only.
+func (r *runner) tell(ctx context.Context, ss []settled) {
+	for i := 0; i < len(ss); {
+		s, n := &ss[i], 1
+		for i+n < len(ss) && ss[i+n].alike(s) {
+			n++
+		}
+		r.log.LogAttrs(ctx, s.level(), "delivery", s.attrs(n)...)
+		i += n
+	}
+	for i := range ss {
+		s := &ss[i]
+		r.p.report(Result{
+			Endpoint: r.Name, Recipient: s.it.Recipient, Delivery: s.Delivery, Attempt: s.it.Attempt, State: s.State,
+			Outcome: s.outcome, Status: s.Status, Took: s.Took, Reason: s.Reason, NotBefore: s.NotBefore,
+		})
+	}
+}
+
+// alike tells whether two deliveries went the same way.
+func (s *settled) alike(o *settled) bool {
+	return s.it.Recipient == o.it.Recipient && s.outcome == o.outcome && s.State == o.State && s.Status == o.Status &&
+		s.Reason == o.Reason && s.Uncounted == o.Uncounted
+}
+
+func (s *settled) level() slog.Level {
 	switch {
 	case s.State == alert.Dead:
-		level = slog.LevelError
+		return slog.LevelError
 	case s.State == alert.Queued && !s.Uncounted:
-		level = slog.LevelWarn
+		return slog.LevelWarn
 	}
-	if r.log.Enabled(ctx, level) {
-		attrs := []slog.Attr{
-			slog.String("recipient", s.it.Recipient), slog.String("delivery", s.it.in.ID), slog.Int("attempt", s.it.Attempt),
-			slog.String("outcome", string(s.outcome)), slog.String("state", s.State.String()), slog.Int("status", s.Status),
-			slog.Duration("took", s.Took),
-		}
-		if s.State == alert.Queued {
-			attrs = append(attrs, slog.Time("next", s.NotBefore))
-		}
-		if s.Reason != "" {
-			attrs = append(attrs, slog.String("reason", s.Reason))
-		}
-		r.log.LogAttrs(ctx, level, "delivery", attrs...)
+	return slog.LevelDebug
+}
+
+// attrs describes n deliveries that went like this one.
+func (s *settled) attrs(n int) []slog.Attr {
+	attrs := []slog.Attr{slog.String("recipient", s.it.Recipient), slog.String("delivery", s.it.in.ID)}
+	if n > 1 {
+		attrs = append(attrs, slog.Int("and_others", n-1))
 	}
-	r.p.report(Result{
-		Endpoint: r.Name, Recipient: s.it.Recipient, Delivery: s.Delivery, Attempt: s.it.Attempt, State: s.State,
-		Outcome: s.outcome, Status: s.Status, Took: s.Took, Reason: s.Reason, NotBefore: s.NotBefore,
-	})
+	attrs = append(attrs, slog.Int("attempt", s.it.Attempt), slog.String("outcome", string(s.outcome)),
+		slog.String("state", s.State.String()), slog.Int("status", s.Status), slog.Duration("took", s.Took))
+	if s.State == alert.Queued {
+		attrs = append(attrs, slog.Time("next", s.NotBefore))
+	}
+	if s.Reason != "" {
+		attrs = append(attrs, slog.String("reason", s.Reason))
+	}
+	return attrs
 }
 
 // clean makes a reason fit for a log and the ledger: one line, no secrets, of a readable length.

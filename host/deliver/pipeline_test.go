@@ -26,7 +26,7 @@ func TestVerdictsBecomeStates(t *testing.T) {
 		{pdk.Delivered, alert.Delivered, 1},
 		{pdk.Accepted, alert.Accepted, 1},
 		{pdk.Duplicate, alert.Duplicate, 1},
-		{pdk.Skipped, alert.Accepted, 1},
+		{pdk.Skipped, alert.Skipped, 1},
 		{pdk.BadPayload, alert.Dead, 2}, // once more as plain text
 		{pdk.Rejected, alert.Dead, 1},
 		{pdk.Outcome("nonsense"), alert.Dead, guestTries},

@@ -39,12 +39,12 @@ func (p *printer) built(bs []build.Built, took time.Duration) {
 	p.line("", "%s in %s", strings.Join(names, ", "), round(took))
 }
 
-// alertRow is one line of the result: alerts that differ only in their flow share one.
+// alertRow is one line of the result: alerts of one check and one client, or host, share it.
 type alertRow struct {
-	severity, title, action, who, message string
-	ids                                   []string
-	at                                    map[string]int // arrivals by place
-	sent                                  map[string]int // deliveries by place
+	severity, title, action, who string
+	at                           map[string]int // arrivals by place
+	sent                         map[string]int // deliveries by place
+	servers                      map[string]bool
 }
 
 type stored struct {
@@ -96,17 +96,20 @@ func (p *printer) results(ctx context.Context, a *app.App, set *setting) error {
 		}
 		who := s.EntityValue
 		if s.Client != "" {
-			who = s.Client + " → " + s.Server
+			who = s.Client
 		}
 		key := strings.Join([]string{s.Check, s.Action, who}, "|")
 		row := byKey[key]
 		if row == nil {
 			row = &alertRow{
-				severity: s.Severity, title: s.Title, action: s.Action, who: who, message: s.Message,
-				at: map[string]int{}, sent: map[string]int{},
+				severity: s.Severity, title: s.Title, action: s.Action, who: who,
+				at: map[string]int{}, sent: map[string]int{}, servers: map[string]bool{},
 			}
 			byKey[key], severity[key] = row, s.SeverityID
 			keys = append(keys, key)
+		}
+		if s.Server != "" {
+			row.servers[s.Server] = true
 		}
 		where := place[r.Recipient]
 		row.sent[where]++
@@ -166,13 +169,26 @@ func (p *printer) table(keys []string, rows map[string]*alertRow) {
 		if p.color {
 			sev = report.Severity(r.severity, r.severity)
 		}
-		cells := []string{sev, runewidth.Truncate(title, 44, "…"), runewidth.Truncate(r.who, 44, "…")}
+		cells := []string{sev, runewidth.Truncate(title, 44, "…"), runewidth.Truncate(r.parties(), 44, "…")}
 		for _, pl := range places {
 			cells = append(cells, p.mark(r.at[pl], r.sent[pl]))
 		}
 		t.Row(cells...)
 	}
 	_, _ = fmt.Fprintf(p.w, "\n%s\n\n", t.Render())
+}
+
+// parties names the client and its server, or how many it has.
+func (r *alertRow) parties() string {
+	switch len(r.servers) {
+	case 0:
+		return r.who
+	case 1:
+		for s := range r.servers {
+			return r.who + " → " + s
+		}
+	}
+	return fmt.Sprintf("%s → %d servers", r.who, len(r.servers))
 }
 
 // mark says how many of the deliveries to a place arrived.

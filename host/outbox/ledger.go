@@ -24,6 +24,7 @@ type EndpointCount struct {
 	Accepted  int64  `json:"accepted"`
 	Duplicate int64  `json:"duplicate"`
 	Dead      int64  `json:"dead"`
+	Skipped   int64  `json:"skipped"`
 	// Oldest is since when the oldest queued delivery has waited; zero if none is queued.
 	Oldest time.Time `json:"oldest,omitzero"`
 }
@@ -70,6 +71,8 @@ func (c *EndpointCount) of(st alert.State) *int64 {
 		return &c.Accepted
 	case alert.Duplicate:
 		return &c.Duplicate
+	case alert.Skipped:
+		return &c.Skipped
 	case alert.Dead:
 	}
 	return &c.Dead

@@ -55,7 +55,7 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if v.Uncounted {
 		state = alert.Queued
 	}
-	if state == alert.Leased || state > alert.Dead {
+	if state == alert.Leased || state > alert.Skipped {
 		return idError(v.Delivery, fmt.Errorf("%w as %v", ErrNotLeased, state))
 	}
 	now := s.now().UnixMilli()

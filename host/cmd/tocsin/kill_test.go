@@ -75,6 +75,7 @@ func newService(t *testing.T, fail int) *service {
 	must(os.WriteFile(filepath.Join(s.dir, "tocsin.toml"), fmt.Appendf(nil, `
 [checks]
 enable = ["host/syn_scan", "host/scan_detection", "host/dns_contacts", "flow/unexpected_dns"]
+disable = ["flow/ndpi_unidirectional_traffic", "flow/ndpi_tcp_issues", "flow/tcp_no_data_exchanged", "flow/tcp_connection_refused", "flow/tcp_connection_failed", "flow/low_goodput"]
 [[endpoint]]
 name = "hook"
 type = "webhook"
@@ -133,7 +134,7 @@ func TestKilledRunLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newService(t, 5)
+	s := newService(t, 7)
 	start := time.Now()
 	if out, err := s.command(t.Context(), "run", "-r", capture, "--log-format", "text").CombinedOutput(); err != nil {
 		t.Fatalf("an undisturbed run: %v\n%s", err, out)

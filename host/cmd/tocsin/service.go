@@ -66,11 +66,11 @@ func deliveriesCommand(s app.Streams) *cobra.Command {
 	var filter app.DeliveryFilter
 	list := lister(s, "List deliveries, newest first", "  tocsin deliveries list --state dead\n  tocsin deliveries list --recipient ops --limit 20 --format jsonl",
 		func(c *cobra.Command, l app.Listing) error { return app.ListDeliveries(c.Context(), l, filter) })
-	list.Flags().StringVar(&filter.State, "state", "", "queued, leased, delivered, accepted, duplicate or dead")
+	list.Flags().StringVar(&filter.State, "state", "", "queued, leased, delivered, accepted, duplicate, dead or skipped")
 	list.Flags().StringVar(&filter.Recipient, "recipient", "", "only this recipient's")
 	list.Flags().StringVar(&filter.Endpoint, "endpoint", "", "only this endpoint's")
 	list.Flags().IntVar(&filter.Limit, "limit", 100, "at most so many; 0 means all")
-	_ = list.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"queued", "leased", "delivered", "accepted", "duplicate", "dead"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = list.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped"}, cobra.ShellCompDirectiveNoFileComp))
 
 	var config string
 	show := &cobra.Command{
