@@ -43,6 +43,7 @@ type State struct {
 	wait    [2]uint16 // the same for a probe that asked for more bytes of a direction
 	found   bool      // probe is set
 	done    bool
+	opaque  bool      // the first payload of an unrecognised flow looks encrypted
 	tries   uint8     // packets that no probe recognised
 	packets uint16    // packets given since the flow was recognised
 	seen    uint8     // bit a direction: next is valid
@@ -194,6 +195,9 @@ func (c *ctx) detect(l *probeList) verdict {
 			}
 		case no:
 		}
+	}
+	if s.tries == 0 {
+		c.firstMiss()
 	}
 	if s.tries++; s.tries >= maxTries {
 		s.done = true

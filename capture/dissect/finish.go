@@ -57,6 +57,9 @@ func (d *Dissector) Finish(s *State, e *FlowEnd) {
 	if m := s.Meta; m != nil && m.TLS != nil {
 		s.tlsRisks(e.L4 == l4UDP)
 	}
+	if s.opaque && s.Confidence != ConfidenceDPI && s.Protocol != ProtoEthereum { // which is random by design
+		s.addRisk(RiskFullyEncrypted, "no protocol, random bytes")
+	}
 	s.flowRisks(e)
 	s.done = true
 	d.release(s)
@@ -212,9 +215,9 @@ func (s *State) tcpRisks(e *FlowEnd) {
 		s.addRisk(RiskTCPIssues, "refused by the server")
 	case data == 0 && c&tcpRST != 0 && v&tcpSYN == 0 && c&tcpSYN != 0:
 		s.addRisk(RiskTCPIssues, "given up by the client")
-	case data == 0 && c&tcpSYN != 0 && v&tcpSYN != 0 && c&tcpRST != 0 && c&tcpFIN == 0:
+	case data == 0 && c&tcpSYN != 0 && v&tcpSYN != 0 && (c|v)&tcpRST != 0 && c&tcpFIN == 0:
 		s.addRisk(RiskTCPIssues, "reset before data")
-		if c&tcpACK == 0 {
+		if c&tcpACK == 0 && c&tcpRST != 0 {
 			s.addRisk(RiskProbing, "half a connection, then a reset")
 		}
 	}

@@ -200,6 +200,9 @@ func (c *ctx) headerRisk(name, value []byte) {
 			c.risk(RiskPossibleExploit, "Log4Shell in a header")
 		}
 	}
+	if prefixFold(value, "jndi:ldap:") || prefixFold(value, "jndi:rmi:") {
+		c.risk(RiskPossibleExploit, "Log4Shell in a header")
+	}
 	if bytes.Contains(value, []byte("() { :")) {
 		c.risk(RiskPossibleExploit, "Shellshock in a header")
 	}
@@ -208,7 +211,8 @@ func (c *ctx) headerRisk(name, value []byte) {
 // requestBody looks at the start of a request's body.
 func (c *ctx) requestBody(b []byte) {
 	b = b[:min(len(b), 1024)]
-	if bytes.IndexByte(b, '$') >= 0 && isLog4Shell(bytes.ToLower(b)) {
+	var buf [1024]byte
+	if (bytes.IndexByte(b, '$') >= 0 || bytes.Contains(b, []byte("%24"))) && isLog4Shell(bytes.ToLower(unescape(buf[:0], string(b)))) {
 		c.risk(RiskPossibleExploit, "Log4Shell in a form")
 	}
 	c.binary(b)
@@ -255,6 +259,9 @@ func (c *ctx) responseRisks(h *HTTP, disposition []byte) {
 	for _, a := range appTypes {
 		if t == a {
 			c.risk(RiskBinaryApplicationTransfer, t)
+			if t == "application/java-vm" && strings.HasPrefix(h.UserAgent, "Java/") {
+				c.risk(RiskPossibleExploit, "Java loads a class over HTTP")
+			}
 			return
 		}
 	}

@@ -90,7 +90,7 @@ func (c *ctx) kexInit(b []byte, risk Risk) {
 			continue
 		}
 		for name := range bytes.SplitSeq(list, []byte(",")) {
-			for _, w := range weakSSH[:5] {
+			for _, w := range weakSSH[:6] {
 				if string(name) == w {
 					c.risk(risk, "offers cipher "+w)
 					return

@@ -50,6 +50,7 @@ const (
 	maxCertLife   = 398 * 86400
 	certLifeSince = 1598918400 // 1 September 2020
 	expiresSoon   = 30 * 86400
+	shortLived    = 40 * 86400 // certificates that are renewed so often are always about to expire
 )
 
 // certRisks judges a certificate by the time of the packet that brought it.
@@ -63,7 +64,7 @@ func (c *ctx) certRisks(t *TLS, ct *Certificate) {
 		switch {
 		case now > ct.NotAfter, now < ct.NotBefore:
 			c.risk(RiskTLSCertExpired, span)
-		case ct.NotAfter-now < expiresSoon && ct.NotAfter-ct.NotBefore > 2*expiresSoon:
+		case ct.NotAfter-now < expiresSoon && ct.NotAfter-ct.NotBefore > shortLived:
 			c.risk(RiskTLSAboutToExpire, span)
 		}
 		if life := ct.NotAfter - ct.NotBefore; ct.NotBefore >= certLifeSince && life > maxCertLife+86400 {
