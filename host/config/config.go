@@ -125,11 +125,10 @@ func Load(path string) (*Config, error) {
 // Parse reads a configuration; path names it in errors, and relative paths in it start at its folder.
 func Parse(path string, data []byte) (*Config, error) {
 	c := &Config{File: path}
-	doc, err := strict.Decode(path, data, c)
-	if err != nil {
+	if err := strict.Decode(path, data, c); err != nil {
 		return nil, err
 	}
-	c.doc = doc
+	c.doc = strict.Scan(path, data)
 	c.fill(filepath.Dir(path))
 	if err := c.check(); err != nil {
 		return nil, err

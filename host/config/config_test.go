@@ -54,7 +54,7 @@ func TestParse(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
-		{"unknown key", "max_age", "max_aeg", `tocsin.toml:10: unknown key "delivery.max_aeg": did you mean "delivery.max_age"?`},
+		{"unknown key", "max_age", "max_aeg", `tocsin.toml:10: delivery.max_aeg: unknown key; did you mean "max_age"?`},
 		{"unknown endpoint", `endpoint = "bot"`, `endpoint = "bto"`, `tocsin.toml:17: recipient "ops": there is no endpoint "bto": did you mean "bot"?`},
 		{"no endpoint", `endpoint = "bot"`, ``, `tocsin.toml:15: recipient "ops" names no endpoint`},
 		{"severity", `"Error"`, `"bad"`, `tocsin.toml:18: recipient "ops": unknown severity "bad": it is one of none, debug`},

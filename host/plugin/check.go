@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 // Check finds all that is wrong with a package: the manifest's fields, what it asks for, the table of outcomes, locales, and

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 	"github.com/tocsin-net/tocsin/pdk"
 )
 

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/text/language"
 	xmessage "golang.org/x/text/message"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 // keywords are the keywords of JSON Schema 2020-12 that a lint schema may use, and tocsin's own. References are not among

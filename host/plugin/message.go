@@ -14,7 +14,7 @@ import (
 	"text/template/parse"
 	"time"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 const (

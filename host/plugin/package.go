@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 // Package is a plug-in as read from its file. It is not changed after Parse, so it may be used by several goroutines.

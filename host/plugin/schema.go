@@ -16,7 +16,7 @@ import (
 	"golang.org/x/text/language"
 	xmessage "golang.org/x/text/message"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 // Schema describes the parameters of an endpoint type: one JSON Schema (2020-12) with the properties `endpoint` and

@@ -10,24 +10,38 @@ import (
 // decoded already, so it is valid and the scanner need only find its way: headers, keys, and the ends of values.
 func scan(doc string) map[string][]int {
 	s := scanner{doc: doc, line: 1, at: map[string][]int{}}
+	s.scan()
+	return s.at
+}
+
+func (s *scanner) scan() {
 	var table toml.Key
+	seen := map[string]int{}
 	for {
 		s.blank(true)
 		if s.pos >= len(s.doc) {
-			return s.at
+			return
 		}
 		start := s.pos
 		switch {
 		case s.doc[s.pos] == '[':
+			many := strings.HasPrefix(s.doc[s.pos:], "[[")
 			s.skip("[")
 			table = s.key()
+			switch name := table.String(); {
+			case many:
+				s.array, s.index = name, seen[name]
+				seen[name]++
+			case !strings.HasPrefix(name, s.array+"."):
+				s.array, s.index = "", 0
+			}
 			s.note(table)
 			s.skip("] \t")
 		default:
 			s.pair(table)
 		}
 		if s.pos == start { // not TOML after all: give up rather than loop
-			return s.at
+			return
 		}
 	}
 }
@@ -37,11 +51,16 @@ type scanner struct {
 	pos  int
 	line int
 	at   map[string][]int
+
+	array  string // the array of tables that the scanner is in, if any
+	index  int    // which of its tables
+	places []place
 }
 
 func (s *scanner) note(k toml.Key) {
 	name := k.String()
 	s.at[name] = append(s.at[name], s.line)
+	s.places = append(s.places, place{path: name, table: s.array, index: s.index, line: s.line})
 }
 
 func (s *scanner) skip(set string) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tocsin-net/tocsin/host/plugin/strict"
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 type doc struct {
