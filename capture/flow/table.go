@@ -168,7 +168,7 @@ func (t *Table) find(k *key, hash uint32) uint32 {
 		if s == 0 {
 			return none
 		}
-		if uint32(s>>32) == hash && t.hots.at(uint32(s)-1).key == *k {
+		if uint32(s>>32) == hash && t.hots.at(uint32(s)-1).key.equal(k) {
 			return uint32(s) - 1
 		}
 	}
