@@ -3,6 +3,7 @@
 package alert
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/netip"
 	"time"
@@ -190,7 +191,13 @@ func (a *Alert) MarshalJSON() ([]byte, error) {
 		w.First, w.Last, w.Packets, w.Bytes, w.Info = f.First.Unix(), f.Last.Unix(), &f.Packets, &f.Bytes, f.Info
 		w.Attacker, w.Victim = f.side(f.Attacker), f.side(f.Victim)
 	}
-	return json.Marshal(&w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // "->" is for people; what goes into HTML is escaped there
+	if err := enc.Encode(&w); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
 func (f *Flow) side(r Role) string {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -67,10 +66,7 @@ func watchARP(e *check.Engine) func(*decode.ARP) {
 }
 
 func printAlert(w *report.Writer, a *alert.Alert) error {
-	err := w.Row(func(dst []byte) []byte {
-		b, _ := json.Marshal(a) // a value of plain fields: it always marshals
-		return append(dst, b...)
-	}, func() []string {
+	err := w.Row(func(dst []byte) []byte { return appendJSON(dst, a) }, func() []string {
 		return []string{
 			a.Time.UTC().Format("2006-01-02 15:04:05"), a.Severity.String(), strconv.Itoa(a.Score), a.Action.String(),
 			a.Check, a.EntityValue(), a.Message,

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,11 +103,13 @@ func orNone(s string) string {
 }
 
 func appendJSON(dst []byte, v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
+	b := bytes.NewBuffer(dst)
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
 		panic(errors.Join(errors.New("app: a row that cannot be JSON"), err)) // a programming mistake
 	}
-	return append(dst, b...)
+	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
 // CheckKeys lists the keys of all checks, for completion.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/tocsin-net/tocsin/host/config"
@@ -44,7 +45,15 @@ func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registr
 			out.recipientRows = append(out.recipientRows, e.recipients...)
 		}
 	}
+	slices.SortStableFunc(r.errs, func(a, b error) int { return line(a) - line(b) })
 	return out, errors.Join(r.errs...)
+}
+
+func line(err error) int {
+	if p, ok := errors.AsType[*strict.Problem](err); ok {
+		return p.Line
+	}
+	return 0
 }
 
 type resolvedEndpoint struct {
@@ -78,8 +87,15 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		return nil, false
 	}
 	params := part{written: e.Parameters}
-	params.real = r.references(params.written, func(key string, err error) { fail("parameters."+key, "%v", err) })
-	r.lint(pkg.Lint.Lint(params.real, nil), func(p plugin.Problem, key string) { fail(key, "%s", p.Message) })
+	params.real = r.references(params.written, func(key string, err error) { fail("parameters."+key, "%s: %v", key, err) })
+	if len(r.errs) > before {
+		return nil, false // what a reference stands for is unknown: nothing sound can be said about the rest
+	}
+	for _, p := range pkg.Lint.Lint(params.real, nil) {
+		if name, ok := cutPart(p, "endpoint"); ok {
+			fail("parameters."+name, "%s %s", name, p.Message)
+		}
+	}
 	grants, err := egress.GrantsFor(pkg.Manifest, params.real)
 	if err != nil && len(r.errs) == before {
 		fail("parameters", "%v", err)
@@ -109,7 +125,8 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		return nil, false
 	}
 	for _, p := range problems {
-		fail("parameters."+strings.TrimPrefix(p.Field, "endpoint."), "%s", p.Message)
+		name := strings.TrimPrefix(p.Field, "endpoint.")
+		fail("parameters."+name, "%s: %s", name, p.Message)
 	}
 	d := &deliver.Endpoint{
 		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Guest: typ, Composer: pkg, Params: params.guest,
@@ -136,7 +153,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		}
 		for _, q := range problems {
 			if key, ok := strings.CutPrefix(q.Field, "recipient."); ok {
-				r.errs = append(r.errs, r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: %s", rc.Name, q.Message)))
+				r.errs = append(r.errs, r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: %s: %s", rc.Name, key, q.Message)))
 			}
 		}
 		locale := rc.Locale
@@ -157,21 +174,19 @@ func (r *resolver) recipient(k int, pkg *plugin.Package, endpointParams map[stri
 		r.errs = append(r.errs, r.cfg.RecipientProblem(k, key, fmt.Sprintf("recipient %q: %s", rc.Name, text)))
 	}
 	p := &part{written: rc.Parameters}
-	p.real = r.references(p.written, func(key string, err error) { fail("parameters."+key, err.Error()) })
+	p.real = r.references(p.written, func(key string, err error) { fail("parameters."+key, key+": "+err.Error()) })
 	for _, q := range pkg.Lint.Lint(endpointParams, p.real) {
-		if key, ok := strings.CutPrefix(q.Field, "recipient"); ok && !q.Warning {
-			fail("parameters"+key, q.Message)
+		if name, ok := cutPart(q, "recipient"); ok {
+			fail("parameters."+name, name+" "+q.Message)
 		}
 	}
 	return p
 }
 
-func (r *resolver) lint(problems []plugin.Problem, fail func(plugin.Problem, string)) {
-	for _, p := range problems {
-		if key, ok := strings.CutPrefix(p.Field, "endpoint"); ok && !p.Warning {
-			fail(p, "parameters"+key)
-		}
-	}
+// cutPart gives the parameter that an error is about, if it is one of the part.
+func cutPart(p plugin.Problem, part string) (string, bool) {
+	name, ok := strings.CutPrefix(p.Field, part)
+	return strings.TrimPrefix(name, "."), ok && !p.Warning
 }
 
 // references resolves "env:" and "file:" in texts; what cannot be resolved is told and left out.

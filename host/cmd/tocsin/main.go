@@ -64,9 +64,7 @@ endpoints that are sandboxed WebAssembly modules.`,
 	})
 	root.AddCommand(runCommand(s), demoCommand(s), flowsCommand(s), alertsCommand(s), checksCommand(s),
 		pluginCommand(s), endpointCommand(s), recipientCommand(s), deliveriesCommand(s), configCommand(s))
-	for _, c := range root.Commands() {
-		strictArgs(c)
-	}
+	strictArgs(root)
 	return root
 }
 
@@ -78,8 +76,14 @@ func strictArgs(c *cobra.Command) {
 			if len(args) == 0 {
 				return c.Help()
 			}
-			return &app.UsageError{Err: fmt.Errorf("unknown command %q for %q (%s --help lists them)", args[0], c.CommandPath(), c.CommandPath())}
+			text := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				text += fmt.Sprintf(": did you mean %q?", near[0])
+			}
+			return &app.UsageError{Err: fmt.Errorf("%s (%s --help lists the commands)", text, c.CommandPath())}
 		}
+		c.Args = cobra.ArbitraryArgs // RunE tells about them
+		c.SuggestionsMinimumDistance = 2
 	} else {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if check == nil {
