@@ -69,7 +69,7 @@ func call[In interface{ DecodeJSON([]byte) error }, Out any, P interface {
 	if out == nil {
 		return nil, errors.New("the function returned neither a result nor an error")
 	}
-	return out.AppendJSON(nil), nil
+	return out.AppendJSON(make([]byte, 0, 2*len(input))), nil
 }
 
 func panicText(p any) string {

@@ -69,6 +69,15 @@ func (r *reader) fail(reason string) {
 
 // space skips white space and returns the next byte, 0 at the end.
 func (r *reader) space() byte {
+	if r.pos < len(r.b) {
+		if c := r.b[r.pos]; c > ' ' {
+			return c
+		}
+	}
+	return r.moreSpace()
+}
+
+func (r *reader) moreSpace() byte {
 	for r.pos < len(r.b) {
 		switch c := r.b[r.pos]; c {
 		case ' ', '\t', '\n', '\r':
@@ -186,9 +195,14 @@ func (r *reader) elem() bool { return r.next(']') }
 // text reads a string that begins at pos. Invalid UTF-8 and lone surrogates become U+FFFD.
 func (r *reader) text() string {
 	r.pos++
-	start := r.pos
+	start, b := r.pos, r.b
+	i := start + plainPrefix(b[start:])
+	if i < len(b) && b[i] == '"' {
+		r.pos = i + 1
+		return b[start:i]
+	}
 	ascii := true
-	for i := start; i < len(r.b); i++ {
+	for ; i < len(r.b); i++ {
 		switch c := r.b[i]; {
 		case c == '"':
 			r.pos = i + 1
@@ -212,7 +226,14 @@ func (r *reader) text() string {
 }
 
 func (r *reader) unescape(start int) string {
-	out := make([]byte, 0, 64)
+	size := start
+	for size < len(r.b) && r.b[size] != '"' {
+		if r.b[size] == '\\' {
+			size++
+		}
+		size++
+	}
+	out := make([]byte, 0, size-start)
 	for i := start; i < len(r.b); {
 		c := r.b[i]
 		switch {

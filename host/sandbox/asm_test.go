@@ -35,6 +35,11 @@ func ext(name string) imp {
 	return imp{envModule, name, t.params, t.results}
 }
 
+func bulk(name string) imp {
+	t := bulkTypes[name]
+	return imp{ourModule, name, t.params, t.results}
+}
+
 func wasi(name string, params ...byte) imp { return imp{wasiModule, name, params, []byte{tI32}} }
 
 func u(n int) []byte {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	extism "github.com/extism/go-sdk"
+	"github.com/tetratelabs/wazero/api"
 )
 
 const (
@@ -57,8 +59,12 @@ var envTypes = map[string]signature{
 	"log_error":        {[]byte{i64}, nil},
 }
 
-// stop is the panic by which a host function ends a guest's call; wazero turns it into the call's error.
-type stop struct{ error }
+// bulkTypes are the functions of "tocsin:host/env": they move a whole text between the guest's memory and the host.
+var bulkTypes = map[string]signature{
+	"input_read":   {[]byte{i32, i32}, nil},
+	"output_write": {[]byte{i32, i32}, nil},
+	"error_write":  {[]byte{i32, i32}, nil},
+}
 
 // env is what the host functions work on: the blocks that host and guest exchange during one call of one instance. The
 // guest addresses them by offsets into arena. Offset 0 is no block.
@@ -66,6 +72,10 @@ type env struct {
 	arena  []byte
 	blocks []block // in order of offset
 	limit  int     // of the arena, in bytes
+
+	guest     api.Module // the SDK does not give it out; the watched functions do
+	hasMemory bool       // the guest has a memory of its own
+	stopped   error      // why a host function stopped the call
 
 	input, output, failure block
 	outputSet              bool
@@ -87,7 +97,7 @@ func (e *env) begin(export string, input []byte, limit, budget int, deadline tim
 	e.arena = append(e.arena[:0], make([]byte, firstBlock)...)
 	e.blocks = e.blocks[:0]
 	e.limit = limit + len(input)
-	e.output, e.failure, e.outputSet = block{}, block{}, false
+	e.output, e.failure, e.outputSet, e.stopped = block{}, block{}, false, nil
 	e.budget, e.deadline, e.export = budget, deadline, export
 	e.input = block{firstBlock, uint64(len(input))}
 	e.blocks = append(e.blocks, e.input)
@@ -100,7 +110,7 @@ func (e *env) begin(export string, input []byte, limit, budget int, deadline tim
 func (e *env) charge() {
 	e.budget--
 	if e.budget <= 0 {
-		panic(stop{&FuelError{e.plugin, e.export, "host calls"}})
+		e.stop(&FuelError{e.plugin, e.export, "host calls"})
 	}
 	if e.budget&0x3ff == 0 {
 		e.clock()
@@ -109,12 +119,18 @@ func (e *env) charge() {
 
 func (e *env) clock() {
 	if time.Now().After(e.deadline) {
-		panic(stop{&FuelError{e.plugin, e.export, "time"}})
+		e.stop(&FuelError{e.plugin, e.export, "time"})
 	}
 }
 
+// stop ends the guest's call. The panic becomes the call's error, which the SDK may turn into text; so err is kept here.
+func (e *env) stop(err error) {
+	e.stopped = err
+	panic(err)
+}
+
 func (e *env) trap(reason string) {
-	panic(stop{&TrapError{Plugin: e.plugin, Export: e.export, Reason: reason}})
+	e.stop(&TrapError{Plugin: e.plugin, Export: e.export, Reason: reason})
 }
 
 // bytes gives n bytes at an offset of the arena.
@@ -152,6 +168,30 @@ func (e *env) length(at uint64) uint64 {
 		return e.blocks[i].size
 	}
 	return 0
+}
+
+// memory gives n bytes of the guest's own memory.
+func (e *env) memory(at, n uint64) []byte {
+	e.budget -= int(uint32(n) >> 6) // copying takes time too
+	if e.budget&^0xffff == 0 || uint32(n) > 1<<16 {
+		e.clock()
+	}
+	if e.guest == nil || !e.hasMemory {
+		e.trap("it has no memory of its own that the host could read")
+	}
+	b, ok := e.guest.Memory().Read(uint32(at), uint32(n))
+	if !ok {
+		e.trap("it named a place outside of its memory")
+	}
+	return b
+}
+
+// keep copies guest memory into a new block.
+func (e *env) keep(at, n uint64) block {
+	b := e.memory(at, n)
+	dst := block{e.alloc(uint64(len(b))), uint64(len(b))}
+	copy(e.arena[dst.at:], b)
+	return dst
 }
 
 // free forgets a block. Its memory is used again only if it is the last one, which serves the usual pattern of a log
@@ -218,8 +258,13 @@ func envFunctions() []extism.HostFunction {
 		"log_warn":         logger(slog.LevelWarn),
 		"log_error":        logger(slog.LevelError),
 	}
+	impl["input_read"] = func(e *env, s []uint64) { copy(e.memory(s[0], s[1]), e.bytes(e.input.at, e.input.size)) }
+	impl["output_write"] = func(e *env, s []uint64) { e.output, e.outputSet = e.keep(s[0], s[1]), true }
+	impl["error_write"] = func(e *env, s []uint64) { e.failure = e.keep(s[0], s[1]) }
+	types := maps.Clone(envTypes)
+	maps.Copy(types, bulkTypes)
 	var out []extism.HostFunction
-	for name, t := range envTypes {
+	for name, t := range types {
 		f := impl[name]
 		h := extism.NewHostFunctionWithStack(name, func(ctx context.Context, _ *extism.CurrentPlugin, stack []uint64) {
 			e := ctx.Value(envKey{}).(*env)

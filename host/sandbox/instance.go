@@ -9,8 +9,9 @@ import (
 
 	extism "github.com/extism/go-sdk"
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/tocsin-net/tocsin/host/sandbox/meter"
 )
 
 const (
@@ -27,21 +28,17 @@ const (
 type instance struct {
 	m      *Module
 	plugin *extism.Plugin
-	guest  api.Module // the SDK does not give it out; the watched functions do
 	env    env
 	logs   guestLog
 	calls  int
 	broken bool // not to be used again
 }
 
-// instanceKey finds the instance in the context of a host call.
-type instanceKey struct{}
-
 // instance makes a new instance and initialises it: no files, arguments, environment or network, a clock that stands
 // still but for a tick at each reading, and the same random numbers each time, as is wazero's default.
 func (m *Module) instance(ctx context.Context) (*instance, error) {
 	in := &instance{m: m, logs: guestLog{log: m.log}}
-	in.env.plugin, in.env.logs = m.name, &in.logs
+	in.env.plugin, in.env.logs, in.env.hasMemory = m.name, &in.logs, m.hasMemory
 	ctx = in.context(context.WithoutCancel(ctx))
 	in.env.begin("_initialize", nil, arenaSpare, hostCalls, time.Now().Add(m.limits.Timeout))
 	in.logs.begin(m.limits.LogBytes)
@@ -52,6 +49,10 @@ func (m *Module) instance(ctx context.Context) (*instance, error) {
 		return nil, m.startError(in, err)
 	}
 	in.plugin = p
+	// The SDK initialises a module with its first call of anything.
+	if _, _, err := p.CallWithContext(ctx, meter.TrapExport, nil); err != nil {
+		return nil, errors.Join(m.startError(in, err), p.CloseWithContext(ctx))
+	}
 	m.stats.made.Add(1)
 	m.stats.live.Add(1)
 	return in, nil
@@ -64,19 +65,22 @@ func (m *Module) startError(in *instance, err error) error {
 	if !errors.As(e, &trap) {
 		return e
 	}
+	if trap.Reason == "unreachable" { // The trap code cannot be asked of what has not started.
+		trap.Reason += ", or more instructions than a start may take"
+	}
 	return &CompileError{Plugin: m.name, Reason: "it does not start", Err: errors.New(trap.Reason)}
 }
 
 func (in *instance) context(ctx context.Context) context.Context {
-	return context.WithValue(context.WithValue(ctx, instanceKey{}, in), envKey{}, &in.env)
+	return context.WithValue(ctx, envKey{}, &in.env)
 }
 
 // memory is the size of the guest's memory in bytes; 0 if it is not known.
 func (in *instance) memory() int64 {
-	if in.guest == nil || in.guest.Memory() == nil {
+	if in.env.guest == nil || !in.env.hasMemory {
 		return 0
 	}
-	return int64(in.guest.Memory().Size())
+	return int64(in.env.guest.Memory().Size())
 }
 
 func (in *instance) call(ctx context.Context, export string, input []byte) ([]byte, error) {
@@ -85,15 +89,14 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 	deadline := time.Now().Add(m.limits.Timeout)
 	in.env.begin(export, input, 2*m.limits.MaxOutput+arenaSpare, hostCalls, deadline)
 	in.logs.begin(m.limits.LogBytes)
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	defer cancel()
-	code, _, err := in.plugin.CallWithContext(in.context(ctx), export, nil)
-	if err == nil && in.guest != nil && in.guest.IsClosed() {
+	ctx = in.context(context.WithoutCancel(ctx))
+	code, _, err := in.plugin.CallWithContext(ctx, export, nil)
+	if err == nil && in.env.guest != nil && in.env.guest.IsClosed() {
 		err = sys.NewExitError(0) // The SDK takes exit code 0 for success, but the instance is gone.
 	}
 	if err != nil {
 		in.broken = true
-		return nil, in.explain(export, err)
+		return nil, in.metered(ctx, export, in.explain(export, err))
 	}
 	switch code {
 	case 0:
@@ -108,6 +111,23 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 		}
 	}
 	return nil, &GuestError{Plugin: m.name, Export: export, Message: msg}
+}
+
+// metered asks, after a trap, whether it was the meter that ended the call.
+func (in *instance) metered(ctx context.Context, export string, err error) error {
+	var trap *TrapError
+	if !errors.As(err, &trap) || in.env.stopped != nil || in.env.guest != nil && in.env.guest.IsClosed() {
+		return err
+	}
+	code, _, asked := in.plugin.CallWithContext(ctx, meter.TrapExport, nil)
+	switch {
+	case asked != nil:
+	case code == meter.TrapNoFuel:
+		return &FuelError{in.m.name, export, "instructions"}
+	case code == meter.TrapTooDeep:
+		return &FuelError{in.m.name, export, "nested calls"}
+	}
+	return err
 }
 
 // output copies what the guest set as its output.
@@ -131,18 +151,13 @@ func (in *instance) output(export string) ([]byte, error) {
 
 // explain turns the error of a call into one of ours. The instance is not used again.
 func (in *instance) explain(export string, err error) error {
-	var st stop
-	if errors.As(err, &st) {
-		return st.error
+	if in.env.stopped != nil {
+		return in.env.stopped
 	}
 	t := &TrapError{Plugin: in.m.name, Export: export}
 	said := clean(string(in.logs.tail), maxTail)
 	var exit *sys.ExitError
 	if errors.As(err, &exit) {
-		switch exit.ExitCode() {
-		case sys.ExitCodeDeadlineExceeded, sys.ExitCodeContextCanceled:
-			return &FuelError{in.m.name, export, "time"}
-		}
 		t.Reason = fmt.Sprintf("it ended itself with exit code %d", exit.ExitCode())
 	} else {
 		t.Reason = strings.TrimSuffix(firstLine(err.Error()), " (recovered by wazero)")

@@ -15,6 +15,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/tocsin-net/tocsin/host/sandbox/meter"
 )
 
 // Module is a compiled module with its pool of instances. It is safe for concurrent use.
@@ -24,9 +26,10 @@ type Module struct {
 	log     *slog.Logger
 	runtime *Runtime
 
-	compiled *extism.CompiledPlugin
-	cache    wazero.CompilationCache
-	exports  []string
+	compiled  *extism.CompiledPlugin
+	cache     wazero.CompilationCache
+	exports   []string
+	hasMemory bool
 
 	// slots holds one token for each instance that runs.
 	slots chan struct{}
@@ -64,7 +67,7 @@ type Stats struct {
 // module at fault is a *CompileError.
 func (r *Runtime) Compile(ctx context.Context, name string, wasm []byte, l Limits) (*Module, error) {
 	l = l.filled()
-	wasm, err := prepare(name, wasm)
+	wasm, memory, err := prepare(name, wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +77,10 @@ func (r *Runtime) Compile(ctx context.Context, name string, wasm []byte, l Limit
 	}
 	m := &Module{
 		name: name, limits: l, log: r.opts.Log.With("plugin", name), runtime: r, cache: cache,
-		slots: make(chan struct{}, r.opts.Instances), size: r.opts.Instances,
+		slots: make(chan struct{}, r.opts.Instances), size: r.opts.Instances, hasMemory: memory,
+	}
+	if wasm, err = r.meter(ctx, name, wasm, l); err != nil {
+		return nil, errors.Join(err, m.free(ctx))
 	}
 	if err := m.compile(ctx, wasm); err != nil {
 		return nil, errors.Join(err, m.free(ctx))
@@ -93,7 +99,7 @@ func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
 	}()
 	ctx = experimental.WithFunctionListenerFactory(ctx, watch{})
 	ctx = experimental.WithCompilationWorkers(ctx, goruntime.GOMAXPROCS(0))
-	config := wazero.NewRuntimeConfig().WithCompilationCache(m.cache).WithCloseOnContextDone(true)
+	config := wazero.NewRuntimeConfig().WithCompilationCache(m.cache)
 	m.compiled, err = extism.NewCompiledPlugin(ctx, extism.Manifest{
 		Wasm:         []extism.Wasm{extism.WasmData{Data: wasm, Name: "main"}},
 		AllowedHosts: []string{},
@@ -108,7 +114,9 @@ func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
 		return err
 	}
 	for name := range in.plugin.Module().ExportedFunctions() {
-		m.exports = append(m.exports, name)
+		if name != meter.TrapExport && name != meter.FuelExport {
+			m.exports = append(m.exports, name)
+		}
 	}
 	slices.Sort(m.exports)
 	m.idle = append(m.idle, in)
@@ -276,14 +284,15 @@ func (m *Module) free(ctx context.Context) error {
 	return errors.Join(append(errs, m.cache.Close(ctx))...)
 }
 
-// watch attaches itself to WASI's functions and to one of Extism's, and to nothing else, so guest code runs as if it were
+// watch attaches itself to WASI's functions and to a few of ours, and to nothing else, so guest code runs as if it were
 // not there. WASI's functions can take long for what they cost the guest, so each is charged; and the watched functions
 // tell which memory the guest has.
 type watch struct{}
 
 // NewFunctionListener implements experimental.FunctionListenerFactory.
 func (w watch) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
-	if m := f.ModuleName(); m == wasiModule || m == ourModule && f.Name() == "input_length" {
+	_, bulk := bulkTypes[f.Name()]
+	if m := f.ModuleName(); m == wasiModule || m == ourModule && (bulk || f.Name() == "input_length") {
 		return w
 	}
 	return nil
@@ -291,14 +300,14 @@ func (w watch) NewFunctionListener(f api.FunctionDefinition) experimental.Functi
 
 // Before implements experimental.FunctionListener.
 func (watch) Before(ctx context.Context, guest api.Module, f api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
-	in, ok := ctx.Value(instanceKey{}).(*instance)
+	e, ok := ctx.Value(envKey{}).(*env)
 	if !ok {
 		return
 	}
-	in.guest = guest
+	e.guest = guest
 	if f.ModuleName() == wasiModule {
-		in.env.charge()
-		in.env.clock()
+		e.charge()
+		e.clock()
 	}
 }
 

@@ -15,19 +15,20 @@ const (
 
 // prepare copies a module for the compiler: custom sections other than the names of functions are left out, since they
 // are the package's affair and would only make a compiled module's cache key depend on its translations, and the imports
-// of Extism's environment are renamed to ours. It refuses imports that this host does not have.
-func prepare(plugin string, wasm []byte) ([]byte, error) {
+// of Extism's environment are renamed to ours. It refuses imports that this host does not have. The second result tells
+// whether the module has a memory.
+func prepare(plugin string, wasm []byte) (module []byte, memory bool, err error) {
 	bad := func(format string, a ...any) error {
 		return &CompileError{Plugin: plugin, Reason: fmt.Sprintf(format, a...)}
 	}
 	if len(wasm) < 8 || string(wasm[:4]) != "\x00asm" {
-		return nil, bad("this is no WebAssembly module")
+		return nil, false, bad("this is no WebAssembly module")
 	}
 	if v := binary.LittleEndian.Uint32(wasm[4:]); v != 1 {
 		if v>>16 == 1 {
-			return nil, bad("this is a WebAssembly component; build a core module instead (for Rust: target wasm32-wasip1, not wasm32-wasip2)")
+			return nil, false, bad("this is a WebAssembly component; build a core module instead (for Rust: target wasm32-wasip1, not wasm32-wasip2)")
 		}
-		return nil, bad("this is WebAssembly of version %d; this host runs version 1", v)
+		return nil, false, bad("this is WebAssembly of version %d; this host runs version 1", v)
 	}
 	out := append(make([]byte, 0, len(wasm)), wasm[:8]...)
 	for pos := 8; pos < len(wasm); {
@@ -35,7 +36,7 @@ func prepare(plugin string, wasm []byte) ([]byte, error) {
 		size, n := uleb32(wasm[pos+1:])
 		body := pos + 1 + n
 		if n == 0 || uint64(body)+uint64(size) > uint64(len(wasm)) {
-			return nil, bad("the section at byte %d is longer than the file, which may have been cut off", start)
+			return nil, false, bad("the section at byte %d is longer than the file, which may have been cut off", start)
 		}
 		end := body + int(size)
 		pos = end
@@ -43,7 +44,7 @@ func prepare(plugin string, wasm []byte) ([]byte, error) {
 		case 0:
 			length, n := uleb32(wasm[body:end])
 			if n == 0 || uint64(length) > uint64(end-body-n) {
-				return nil, bad("the custom section at byte %d has no name", start)
+				return nil, false, bad("the custom section at byte %d has no name", start)
 			}
 			if string(wasm[body+n:body+n+int(length)]) != "name" {
 				continue
@@ -52,13 +53,16 @@ func prepare(plugin string, wasm []byte) ([]byte, error) {
 			from := len(out) + body - start
 			out = append(out, wasm[start:end]...)
 			if err := rename(out[from:], bad); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			continue
+		case 5:
+			count, _ := uleb32(wasm[body:end])
+			memory = count > 0
 		}
 		out = append(out, wasm[start:end]...)
 	}
-	return out, nil
+	return out, memory, nil
 }
 
 // rename checks the imports in the body of an import section and renames those of Extism's environment, in place.
@@ -107,6 +111,10 @@ func rename(b []byte, bad func(string, ...any) error) error {
 				return bad("it imports %q from %s, which this version of tocsin does not have%s", clip(f), m, nearest(f))
 			}
 			copy(module, ourModule)
+		case m == ourModule:
+			if _, ok := bulkTypes[f]; !ok {
+				return bad("it imports %q from %s, which this version of tocsin does not have", clip(f), m)
+			}
 		case strings.HasPrefix(m, "wasi"):
 			return bad("it imports from %q; build it for WASI preview 1 (wasip1) or without WASI", clip(m))
 		default:

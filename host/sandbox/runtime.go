@@ -29,7 +29,7 @@ type Options struct {
 type Limits struct {
 	MemoryPages uint32        // of 64 KiB, for each instance; default 512, which is 32 MiB
 	Fuel        uint64        // about one instruction each, for each call; default 1e9
-	StackDepth  uint32        // nested calls; default 10,000
+	StackDepth  uint32        // nested calls; default as in package meter
 	MaxOutput   int           // bytes; default 4 MiB
 	Timeout     time.Duration // of a call, as far as host calls can tell; default 5 s
 	LogBytes    int           // for each call; default 16 KiB
@@ -46,9 +46,6 @@ func (l Limits) filled() Limits {
 	l.MemoryPages = uint32(min(def(int(l.MemoryPages), 512), 65536))
 	if l.Fuel == 0 {
 		l.Fuel = 1e9
-	}
-	if l.StackDepth == 0 {
-		l.StackDepth = 10_000
 	}
 	if l.Timeout <= 0 {
 		l.Timeout = 5 * time.Second

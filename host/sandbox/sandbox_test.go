@@ -92,9 +92,9 @@ func TestHostile(t *testing.T) {
 		want string
 	}{
 		{"unreachable", asm{body: code(opUnreachable)}, trap, "plug-in p: render crashed: unreachable"},
-		{"infinite loop", asm{body: loop()}, fuel, "was stopped: it used more"},
+		{"infinite loop", asm{body: loop()}, fuel, "was stopped: it used more instructions than a call may"},
 		{"loop of host calls", asm{imports: []imp{ext("input_length")}, body: loop(callFn(0), opDrop)}, fuel, "was stopped: it used more"},
-		{"infinite recursion", asm{body: code(callFn(0))}, func(e error) bool { return trap(e) || fuel(e) }, "render"},
+		{"infinite recursion", asm{body: code(callFn(0))}, fuel, "was stopped: it used more nested calls than a call may"},
 		{"allocations", asm{imports: []imp{ext("alloc")}, body: loop(i64c(1<<20), callFn(0), opDrop)}, trap, "it asked for more of the host's memory than a call may have"},
 		{"huge allocation", asm{imports: []imp{ext("alloc")}, body: code(i64c(-1), callFn(0), opDrop, i32c(0))}, trap, "more of the host's memory"},
 		{"store at 0", asm{imports: []imp{ext("store_u64")}, body: code(i64c(0), i64c(1), callFn(0), i32c(0))}, trap, "memory of the host that it does not own"},
@@ -114,6 +114,12 @@ func TestHostile(t *testing.T) {
 		{"exit", asm{imports: []imp{{wasiModule, "proc_exit", []byte{tI32}, nil}}, body: code(i32c(3), callFn(0), opUnreachable)}, trap, "it ended itself with exit code 3"},
 		{"exit 0", asm{imports: []imp{{wasiModule, "proc_exit", []byte{tI32}, nil}}, body: code(i32c(0), callFn(0), opUnreachable)}, trap, "it ended itself with exit code 0"},
 		{"random numbers for ever", asm{imports: []imp{wasi("random_get", tI32, tI32)}, memory: []byte{0, 0x80, 4}, body: loop(i32c(0), i32c(512<<16), callFn(0), opDrop)}, fuel, "it used more time than a call may"},
+		{"bulk read outside", asm{imports: []imp{bulk("input_read")}, body: code(i32c(-1), i32c(8), callFn(0), i32c(0))}, trap, "it named a place outside of its memory"},
+		{"bulk write outside", asm{imports: []imp{bulk("output_write")}, body: code(i32c(0), i32c(1<<30), callFn(0), i32c(0))}, trap, "it named a place outside of its memory"},
+		{"bulk write without memory", asm{noMemory: true, imports: []imp{bulk("output_write")}, body: code(i32c(0), i32c(0), callFn(0), i32c(0))}, trap, "it has no memory of its own"},
+		{"bulk write too long", asm{memory: []byte{0, 0x80, 2}, imports: []imp{bulk("output_write")}, body: code(i32c(0), i32c(5<<20), callFn(0), i32c(0))}, output, "is 5242880 bytes long; the limit is 4194304"},
+		{"bulk error", asm{data: []byte("no \x1bchat"), imports: []imp{bulk("error_write")}, body: code(i32c(0), i32c(8), callFn(0), i32c(1))}, guest, "render failed: no chat"},
+		{"bulk writes for ever", asm{memory: []byte{0, 0x80, 1}, imports: []imp{bulk("output_write"), ext("reset")}, body: loop(i32c(0), i32c(1<<20), callFn(0), callFn(1))}, func(e error) bool { return trap(e) || fuel(e) }, "render"},
 		{"memory.grow for ever", asm{body: loop(i32c(1), opGrow, 0, opDrop)}, fuel, "was stopped"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -189,7 +195,7 @@ func TestCompileErrors(t *testing.T) {
 		{"no wasi function", asm{imports: []imp{wasi("fd_fly")}, body: i32c(0)}.bytes(), `which has no such function`},
 		{"wrong type", asm{imports: []imp{{envModule, "alloc", []byte{tI32}, []byte{tI64}}}, body: i32c(0)}.bytes(), "plug-in p: "},
 		{"invalid", asm{body: code(opDrop, i32c(0))}.bytes(), "it is not a valid module, or asks for more than its limits"},
-		{"start traps", asm{start: true, body: i32c(0)}.bytes(), "it does not start: unreachable"},
+		{"start traps", asm{start: true, body: i32c(0)}.bytes(), "it does not start: unreachable, or more instructions"},
 		{"much memory", asm{memory: []byte{0, 0x80, 0x80, 4}, body: i32c(0)}.bytes(), "more than its limits"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -359,7 +365,7 @@ func FuzzPrepare(f *testing.F) {
 	f.Add(asm{start: true, data: []byte("x"), body: i32c(0), custom: [][]byte{customSection("tocsin.sig", nil), customSection("name", []byte{0})}}.bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
-		out, err := prepare("p", b)
+		out, _, err := prepare("p", b)
 		if !bytes.Equal(b, before) {
 			t.Fatal("the input was changed")
 		}

@@ -25,7 +25,11 @@ func main() {}
 func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 	p := in.Endpoint
 	ids := make([]string, len(in.Deliveries))
-	body := append([]byte(nil), `{"version":"`+bodyVersion+`","sharedsecret":`...)
+	size := 128
+	for i := range in.Deliveries {
+		size += len(in.Deliveries[i].Alert.Raw) + 1
+	}
+	body := append(make([]byte, 0, size), `{"version":"`+bodyVersion+`","sharedsecret":`...)
 	body = pdk.AppendJSONString(body, p.String("webhook_sharedsecret", ""))
 	body = append(body, `,"alerts":[`...)
 	for i := range in.Deliveries {
