@@ -1,0 +1,149 @@
+package meter_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/tocsin-net/tocsin/host/sandbox/meter"
+)
+
+// guest builds the Go module in testdata/guest, once.
+var guest = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "meter")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "guest.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", file, "./testdata/guest")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
+
+func goGuest(t testing.TB) []byte {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command to build a guest with")
+	}
+	b, err := guest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// file reads a module from testdata/hostile.
+func file(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "hostile", name+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func rewrite(t testing.TB, wasm []byte, c meter.Config) []byte {
+	t.Helper()
+	out, err := meter.Rewrite(wasm, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// start instantiates a module as a sandbox would.
+func start(t testing.TB, wasm []byte, c wazero.RuntimeConfig) api.Module {
+	t.Helper()
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, c)
+	t.Cleanup(func() { _ = r.Close(ctx) })
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	m, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+const plenty = 1 << 60
+
+// BenchmarkOverhead calls functions of the original module, of the rewritten one, and of the original one with wazero's
+// own interruption, in turns. It reports the times as ratios to that of the original.
+func BenchmarkOverhead(b *testing.B) {
+	tight := file(b, "tight")
+	for _, c := range []struct {
+		name, export string
+		wasm         func() []byte
+		args         []uint64
+	}{
+		{"go/sha256", "run", nil, []uint64{0, 1000}},
+		{"go/sort", "run", nil, []uint64{1, 10000}},
+		{"go/maps", "run", nil, []uint64{2, 2000}},
+		{"go/fib", "run", nil, []uint64{3, 20}},
+		{"go/goroutines", "run", nil, []uint64{4, 500}},
+		{"go/text", "run", nil, []uint64{5, 500}},
+		{"go/json", "run", nil, []uint64{6, 50}},
+		{"go/regexp", "run", nil, []uint64{8, 200}},
+		{"c/sum", "sum", nil, []uint64{20}},
+		{"c/xorshift", "xorshift", nil, []uint64{1000000}},
+		{"c/sieve", "sieve", nil, []uint64{4}},
+		{"c/crc", "crc", nil, []uint64{10}},
+		{"c/matrix", "matrix", nil, []uint64{20}},
+		{"c/fib", "fib", nil, []uint64{22}},
+		{"c/leaf", "leaf", nil, []uint64{1000000}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			wasm := tight
+			if c.name[0] == 'g' {
+				wasm = goGuest(b)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			functions := []api.Function{
+				start(b, wasm, wazero.NewRuntimeConfig()).ExportedFunction(c.export),
+				start(b, rewrite(b, wasm, meter.Config{Fuel: plenty}), wazero.NewRuntimeConfig()).ExportedFunction(c.export),
+				start(b, wasm, wazero.NewRuntimeConfig().WithCloseOnContextDone(true)).ExportedFunction(c.export),
+			}
+			best := [3]time.Duration{1 << 62, 1 << 62, 1 << 62}
+			for b.Loop() {
+				for i, f := range functions {
+					began := time.Now()
+					if _, err := f.Call(ctx, c.args...); err != nil {
+						b.Fatal(err)
+					}
+					best[i] = min(best[i], time.Since(began))
+				}
+			}
+			b.ReportMetric(float64(best[0].Microseconds()), "µs-original")
+			b.ReportMetric(float64(best[1])/float64(best[0]), "x-metered")
+			b.ReportMetric(float64(best[2])/float64(best[0]), "x-interruptible")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func BenchmarkRewrite(b *testing.B) {
+	wasm := goGuest(b)
+	b.SetBytes(int64(len(wasm)))
+	b.ReportAllocs()
+	var out []byte
+	for b.Loop() {
+		out = rewrite(b, wasm, meter.Config{})
+	}
+	b.ReportMetric(float64(len(out))/float64(len(wasm)), "x-size")
+}

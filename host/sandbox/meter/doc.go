@@ -1,0 +1,61 @@
+// Package meter rewrites WebAssembly modules so that they count what they use and stop themselves when it is too much. It
+// knows the binary format and nothing of what modules do, or of who runs them; it runs nothing itself.
+//
+// # What is added
+//
+// Two variables: the fuel that is left and the depth of calls that is left. They are globals behind those of the module,
+// which cannot name them: every index in the code, in constants and in exports is checked against the original's numbers.
+//
+// Fuel is charged where a function begins and at the head of each loop. The charge at the head of a loop is the cost of all
+// instructions in its body, whichever way they are reached, but without those of loops inside, which charge for themselves.
+// That of a function is the cost of all its instructions outside of loops. If the fuel is then below zero, the function
+// leaves for a trap (unreachable). Instructions whose work depends on an operand charge for that beside: memory.copy, fill
+// and init one for each 8 bytes, those of tables one for each element, before they run; memory.grow and table.grow for what
+// they really added, after it. A call of a host function has a flat price; the host must bound for itself what its
+// functions do.
+//
+// The depth is charged by functions that call any other, and given back when they return. A function counts for one, plus
+// one for each 1024 values that its frame may have to hold: its locals, its instructions, and its locals once more for each
+// loop. That is an estimate. The engine's own limit of the stack stays in place for what it misses.
+//
+// Each exported function, and the start function, is replaced outside by a wrapper. When no call is under way, it
+// fills up the fuel; afterwards it restores the depth. Inside, calls and tables go to the original, so nothing a guest can do
+// fills up its fuel. When a host function calls an export while the guest's call of it is under way, that call uses what is
+// left of the outer one's fuel and depth, and the outer call goes on with what it leaves.
+//
+// [TrapExport] and [FuelExport] tell after a trap whether it was one of ours. They are valid until the next call.
+//
+// # Why a guest cannot get around it
+//
+// An instruction runs only after its charge. Control in WebAssembly is structured: the only jumps backward go to the head of a
+// loop, and a function begins only at its beginning. Between two such points control moves forward, so each instruction of
+// a region runs at most once for each time that its head was passed, and its head charged for all of it. Every sequence of
+// instructions without end therefore passes infinitely many charges, each of at least 1, and the fuel is finite.
+//
+// The compiler reads what was checked here. Section sizes and vector lengths are verified, and all instructions are written
+// in their shortest form, so that nobody reads the result in another way than this package did. Instructions that it does not
+// know are refused, as are those in encodings that wazero is known to read in its own way.
+//
+// The cost of an instruction reflects what it may take, roughly: branches, joins and calls pay for the locals and operands that
+// the compiled code may have to move then. One unit of fuel takes about a nanosecond at most, with one exception: a load from
+// memory costs 1 as well and may take a hundred times as long if it misses all caches.
+//
+// # Before wazero sees a module
+//
+// wazero makes room for as many elements as a vector says it has before it reads them: a file of 14 bytes can ask for 160 GiB,
+// which ends the process. So rewrite first, and hand wazero only the result. The result is valid if and only if the
+// original is: what is added is well typed and leaves the stack as it was, blocks around a body keep the types that its
+// branches and its end must have, and no index means something else than before. That holds also for the limits set here on
+// locals, arity and tables, over which modules are refused with an error that wraps [ErrLimit]. The most that tables may grow to is
+// reduced to the limit in the result.
+//
+// # What stays as it is
+//
+// The indexes of all types, functions, tables, globals and segments, names, data and custom sections, of which those with
+// DWARF then give wrong places. A module whose sections are all absent gets those it needs.
+//
+// # After a trap
+//
+// An instance in which a call trapped must be thrown away: its depth is not restored, and so the next call would not get new
+// fuel. When a nested call traps and the host goes on, the outer call loses what the nested one had taken.
+package meter
