@@ -10,8 +10,9 @@ func benchPacket(b *testing.B, l4 uint8, port uint16, payload []byte) {
 	p := &Packet{Payload: payload, Wire: len(payload), L4: l4, ClientPort: 40000, ServerPort: port, Client: testClient, Server: testServer, Time: testTime}
 	b.ReportAllocs()
 	b.SetBytes(int64(len(payload)))
+	var s State
 	for b.Loop() {
-		var s State
+		s = State{}
 		d.Packet(&s, p)
 		d.Recycle(&s)
 	}
@@ -58,14 +59,12 @@ func BenchmarkCertificateParsed(b *testing.B) {
 
 // BenchmarkHandshake12 reads a whole handshake of TLS 1.2.
 func BenchmarkHandshake12(b *testing.B) {
-	var rs []record
-	b.StopTimer()
-	rs = handshake(b, &tls.Config{ServerName: "shop.example.org", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}, &tls.Config{Certificates: []tls.Certificate{goodCert(b)}})
-	b.StartTimer()
+	rs := handshake(b, &tls.Config{ServerName: "shop.example.org", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}, &tls.Config{Certificates: []tls.Certificate{goodCert(b)}})
 	d := New()
 	b.ReportAllocs()
+	var s State
 	for b.Loop() {
-		var s State
+		s = State{}
 		seq := [2]uint32{}
 		for _, r := range rs {
 			d.Packet(&s, &Packet{Payload: r.b, Wire: len(r.b), Dir: r.dir, L4: l4TCP, ClientPort: 40000, ServerPort: 443, Client: testClient, Server: testServer, Time: testTime, Seq: seq[r.dir]})

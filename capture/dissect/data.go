@@ -19,7 +19,7 @@ var dataProbes = []probe{
 	{proto: ProtoMQTT, l4: l4TCP, first: "\x10\x20\x30\x31\x32\x33\xc0\xd0\x82\x90\xe0", match: matchMQTT},
 	{proto: ProtoKafka, l4: l4TCP, first: "\x00", match: matchKafka},
 	magic(ProtoNats, l4TCP, "INFO {\"server_id\"", "CONNECT {\"", "INFO {"),
-	test(ProtoZeroMQ, l4TCP, nil, func(b []byte) bool { return len(b) >= 10 && b[0] == 0xff && b[8] == 0 && b[9] == 0x7f }),
+	begin("\xff", ProtoZeroMQ, l4TCP, nil, func(b []byte) bool { return len(b) >= 10 && b[0] == 0xff && b[8] == 0 && b[9] == 0x7f }),
 	magic(ProtoCeph, l4TCP, "ceph v027", "ceph v2\n", "ceph v02"),
 	{proto: ProtoElasticsearch, l4: l4TCP, first: "E", match: func(c *ctx) verdict {
 		if b := c.b; len(b) >= 6 && b[1] == 'S' && int(u32(b[2:])) <= 1<<20 && int(u32(b[2:])) == len(b)-6 {

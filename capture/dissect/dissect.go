@@ -90,6 +90,8 @@ type Dissector struct {
 	c       ctx
 	strings interner
 	certs   certCache
+	hosts   memo[hostFacts]
+	agents  memo[agentFacts]
 	hello   hello  // the ClientHello being read
 	fpbuf   []byte // for fingerprints
 	quic    quicReader
@@ -103,6 +105,8 @@ func New() *Dissector {
 	d := &Dissector{reg: shared()}
 	d.strings.init()
 	d.certs.init()
+	d.hosts.init()
+	d.agents.init()
 	return d
 }
 
@@ -177,12 +181,31 @@ func (c *ctx) detect(l *probeList) verdict {
 		case no:
 		}
 	}
-	for _, i := range l.byFirst[c.b[0]] {
-		if i+1 == h {
-			continue
+	// Merge the probes for the first byte with those for the two ports, keeping their order.
+	x := c.b[0]
+	any, srv, cli := l.byFirst[x], l.onPort(c.p.ServerPort), l.onPort(c.p.ClientPort)
+	for len(any)+len(srv)+len(cli) > 0 {
+		i := ^uint16(0)
+		if len(any) > 0 {
+			i = any[0]
+		}
+		if len(srv) > 0 {
+			i = min(i, srv[0])
+		}
+		if len(cli) > 0 {
+			i = min(i, cli[0])
+		}
+		if len(any) > 0 && any[0] == i {
+			any = any[1:]
+		}
+		if len(srv) > 0 && srv[0] == i {
+			srv = srv[1:]
+		}
+		if len(cli) > 0 && cli[0] == i {
+			cli = cli[1:]
 		}
 		pr := &l.probes[i]
-		if pr.ports != nil && !pr.onPort(c.p) {
+		if i+1 == h || pr.ports != nil && !pr.begins(x) {
 			continue
 		}
 		switch pr.match(c) {

@@ -208,8 +208,9 @@ func (c *ctx) dnsQuestion(d *DNS, h *dnsHeader, name []byte, typ uint16) {
 		}
 		if c.s.Protocol == ProtoDNS {
 			if !isArpa(d.Query) {
-				c.app(appByHost(d.Query))
-				c.nameRisks(d.Query)
+				x := c.d.hosts.get(d.Query, factsOfHost)
+				c.app(x.app)
+				c.nameRisks(d.Query, x)
 			}
 			if why := suspiciousQuery(d.Query, d.Type); why != "" {
 				c.risk(RiskDNSSuspicious, why)

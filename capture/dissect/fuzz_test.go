@@ -104,7 +104,9 @@ func FuzzLogin(f *testing.F) {
 	f.Add(uint16(110), flowSeed("<+OK\r\n", ">USER a\r\n", ">PASS b\r\n", ">STLS\r\n", "<+OK\r\n"))
 	f.Add(uint16(143), flowSeed("<* OK\r\n", ">a LOGIN b c\r\n"))
 	f.Add(uint16(23), flowSeed("<\xff\xfd\x18\xff\xfd\x20login: ", ">a\r\n", "<Password:", ">b\r\n"))
-	f.Fuzz(func(t *testing.T, port uint16, data []byte) { fuzzFlow(t, l4TCP, []uint16{21, 25, 110, 143, 23, 6667}[port%6], data) })
+	f.Fuzz(func(t *testing.T, port uint16, data []byte) {
+		fuzzFlow(t, l4TCP, []uint16{21, 25, 110, 143, 23, 6667}[port%6], data)
+	})
 }
 
 func FuzzHTTP(f *testing.F) {
@@ -148,7 +150,7 @@ func FuzzHello(f *testing.F) {
 		d, s := New(), &State{}
 		c := &d.c
 		*c = ctx{d: d, s: s, p: &Packet{Time: testTime, Server: testServer}}
-		c.clientHello(m, transport)
+		c.clientHello(m, "tqd"[transport%3])
 		c.serverHello(m)
 		c.certificates(m)
 		s.tlsRisks(false)

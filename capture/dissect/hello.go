@@ -31,13 +31,19 @@ type hello struct {
 	nSigs    int
 }
 
+// reset forgets the last hello; the lists beyond their counts do not matter.
+func (h *hello) reset() {
+	h.version, h.highest, h.sni, h.hasSNI, h.alpn = 0, 0, nil, false, nil
+	h.nCiphers, h.nExts, h.nSigs = 0, 0, 0
+}
+
 // clientHello reads a ClientHello without its four bytes of handshake header (RFC 8446, 4.1.2); transport is 't', 'q' or
 // 'd', the first letter of JA4.
 func (c *ctx) clientHello(m []byte, transport byte) {
 	t := c.tlsMeta()
 	t.ClientHello = true
 	h := &c.d.hello
-	*h = hello{}
+	h.reset()
 	if len(m) < 35 {
 		c.risk(RiskMalformedPacket, "ClientHello too short")
 		return

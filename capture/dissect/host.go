@@ -54,22 +54,30 @@ func (c *ctx) hostname(h string) {
 	if m.Hostname == "" {
 		m.Hostname = h
 	}
-	if numericHost(h) {
+	x := c.d.hosts.get(h, factsOfHost)
+	if x.numeric {
 		c.risk(RiskNumericHost, h)
 		return
 	}
 	if c.s.App == Unknown {
-		c.app(appByHost(h))
+		c.app(x.app)
 	}
-	c.nameRisks(h)
+	c.nameRisks(h, x)
+}
+
+func factsOfHost(h string) hostFacts {
+	return hostFacts{
+		app: appByHost(h), numeric: numericHost(h), generated: looksGenerated(h),
+		punycode: strings.HasPrefix(h, "xn--") || strings.Contains(h, ".xn--"),
+	}
 }
 
 // nameRisks judges a name, whether asked for in DNS or used in a request.
-func (c *ctx) nameRisks(h string) {
-	if strings.Contains(h, "xn--") && (strings.HasPrefix(h, "xn--") || strings.Contains(h, ".xn--")) {
+func (c *ctx) nameRisks(h string, x hostFacts) {
+	if x.punycode {
 		c.risk(RiskPunycode, h)
 	}
-	if looksGenerated(h) {
+	if x.generated {
 		c.risk(RiskDGADomain, h)
 	}
 }

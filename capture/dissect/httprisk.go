@@ -13,10 +13,13 @@ func (c *ctx) requestRisks(h *HTTP, host string, agent []byte, hasAgent bool, fi
 		if h.Method != "CONNECT" && fields > 0 {
 			c.risk(RiskHTTPUserAgent, "no user agent")
 		}
-	} else if why := badAgent(h.UserAgent); why != "" {
-		c.risk(RiskHTTPUserAgent, why)
-	} else if isCrawler(h.UserAgent) {
-		c.risk(RiskCrawler, h.UserAgent)
+	} else {
+		x := c.d.agents.get(h.UserAgent, factsOfAgent)
+		if x.bad != "" {
+			c.risk(RiskHTTPUserAgent, x.bad)
+		} else if x.crawler {
+			c.risk(RiskCrawler, h.UserAgent)
+		}
 	}
 	if numericHost(host) && c.s.Protocol == ProtoHTTP && c.dir == 0 {
 		if a, err := netip.ParseAddr(host); err == nil && c.p.Server.IsValid() && a.Unmap() != c.p.Server.Unmap() && !c.p.Server.IsMulticast() {
@@ -30,6 +33,9 @@ func (c *ctx) requestRisks(h *HTTP, host string, agent []byte, hasAgent bool, fi
 
 // urlRisks looks for attacks in a request's target.
 func (c *ctx) urlRisks(url string) {
+	if plainURL(url) {
+		return
+	}
 	var buf [2048]byte
 	d := unescape(buf[:0], url)
 	low := bytes.ToLower(d)
@@ -48,6 +54,20 @@ func (c *ctx) urlRisks(url string) {
 	if isLog4Shell(low) {
 		c.risk(RiskPossibleExploit, "Log4Shell in the URL")
 	}
+}
+
+// plainURL reports whether a target has none of the characters and words that an attack needs, as most have.
+func plainURL(url string) bool {
+	for i := range len(url) {
+		switch url[i] {
+		case '%', '+', '\'', '"', '<', '>', ';', '|', '`', '$', '(', ')', '{', '}', '*', '\\', ' ':
+			return false
+		}
+	}
+	return !strings.Contains(url, "..") && !strings.Contains(url, "/etc/") && !strings.Contains(url, "/proc/") && !strings.Contains(url, "/bin/") &&
+		!strings.Contains(url, "cmd") && !strings.Contains(url, "php:") && !strings.Contains(url, "32/") && !strings.Contains(url, "schema") &&
+		!strings.Contains(url, "exec") && !strings.Contains(url, "invoke") && !strings.Contains(url, "onerror") && !strings.Contains(url, "onmouse") &&
+		!strings.Contains(url, "script:") && !strings.Contains(url, "cookie") && !strings.Contains(url, "class.") && !strings.Contains(url, "busybox")
 }
 
 // unescape decodes %XX twice, as attackers do, and + as a space; it never fails.
@@ -123,9 +143,11 @@ func traversal(raw string, low []byte) string {
 	return ""
 }
 
+var sqlSpaces = strings.NewReplacer("/**/", " ", "\t", " ", "\n", " ")
+
 // sqlInjection looks for SQL that only makes sense as an attack. Comments count as spaces.
 func sqlInjection(b []byte) bool {
-	s := strings.Join(strings.Fields(strings.NewReplacer("/**/", " ", "\t", " ", "\n", " ").Replace(string(b))), " ")
+	s := strings.Join(strings.Fields(sqlSpaces.Replace(string(b))), " ")
 	for _, w := range []string{
 		"union select ", "union all select ", "union distinct select", " or 1=1", "' or '1'='1", "' or 1=1", "\" or \"1\"=\"1", "' or ''='",
 		"information_schema", "; drop table", ";drop table", "waitfor delay", "xp_cmdshell", "pg_sleep(", "benchmark(", "and sleep(",
@@ -149,6 +171,8 @@ func isLog4Shell(low []byte) bool {
 	return bytes.Contains(rest, []byte("jndi:")) || bytes.Contains(rest, []byte("${lower:")) || bytes.Contains(rest, []byte("${upper:")) ||
 		bytes.Contains(rest, []byte("${::-"))
 }
+
+func factsOfAgent(ua string) agentFacts { return agentFacts{bad: badAgent(ua), crawler: isCrawler(ua)} }
 
 // tools are user agents of scanners and attack tools.
 var tools = []string{
@@ -189,9 +213,12 @@ var oddHeaders = []string{"uuid", "tls_version", "osname", "osversion", "hostnam
 
 // headerRisk judges one header of a request.
 func (c *ctx) headerRisk(name, value []byte) {
-	for _, o := range oddHeaders {
-		if is(name, o) {
-			c.risk(RiskHTTPHeader, o)
+	switch name[0] | 0x20 {
+	case 'u', 't', 'o', 'h', 'm', 'v':
+		for _, o := range oddHeaders {
+			if is(name, o) {
+				c.risk(RiskHTTPHeader, o)
+			}
 		}
 	}
 	if bytes.IndexByte(value, '$') >= 0 {
@@ -203,7 +230,7 @@ func (c *ctx) headerRisk(name, value []byte) {
 	if prefixFold(value, "jndi:ldap:") || prefixFold(value, "jndi:rmi:") {
 		c.risk(RiskPossibleExploit, "Log4Shell in a header")
 	}
-	if bytes.Contains(value, []byte("() { :")) {
+	if len(value) > 6 && value[0] == '(' && bytes.Contains(value, []byte("() { :")) {
 		c.risk(RiskPossibleExploit, "Shellshock in a header")
 	}
 }

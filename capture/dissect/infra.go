@@ -9,10 +9,10 @@ var infraProbes = []probe{
 	test(ProtoRADIUS, l4UDP, []uint16{1812, 1813, 1645, 1646, 3799}, func(b []byte) bool {
 		return len(b) >= 20 && b[0] >= 1 && b[0] <= 50 && int(u16(b[2:])) <= len(b) && u16(b[2:]) >= 20 && int(u16(b[2:]))+8 >= len(b)
 	}),
-	test(ProtoDiameter, l4TCP, nil, func(b []byte) bool {
+	begin("\x01", ProtoDiameter, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 20 && b[0] == 1 && u24(b[1:]) >= 20 && u24(b[1:]) <= 1<<16 && u24(b[1:])%4 == 0 && b[4]&0x0f == 0 && (u24(b[5:]) >= 257 && u24(b[5:]) <= 282 || u24(b[5:]) >= 300 && u24(b[5:]) < 330)
 	}),
-	test(ProtoBGP, l4TCP, nil, func(b []byte) bool {
+	begin("\xff", ProtoBGP, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 19 && u64(b) == ^uint64(0) && u64(b[8:]) == ^uint64(0) && u16(b[16:]) >= 19 && u16(b[16:]) <= 4096 && b[18] >= 1 && b[18] <= 5
 	}),
 	test(ProtoLDP, 0, []uint16{646}, func(b []byte) bool { return len(b) >= 10 && u16(b) == 1 && int(u16(b[2:]))+4 <= len(b) }),
@@ -58,7 +58,7 @@ var infraProbes = []probe{
 		}
 		return no
 	}},
-	test(ProtoFastCGI, l4TCP, nil, func(b []byte) bool {
+	begin("\x01", ProtoFastCGI, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 16 && b[0] == 1 && b[1] == 1 && u16(b[4:]) == 8 && b[7] == 0 && u16(b[8:]) >= 1 && u16(b[8:]) <= 3 && b[10] <= 1 && u32(b[11:]) == 0
 	}),
 	magic(ProtoHAProxy, l4TCP, "PROXY TCP4 ", "PROXY TCP6 ", "PROXY UNKNOWN", "\r\n\r\n\x00\r\nQUIT\n"),
@@ -103,10 +103,10 @@ var infraProbes = []probe{
 		}
 		return no
 	}},
-	test(ProtoSMPP, l4TCP, nil, func(b []byte) bool {
+	begin("\x00", ProtoSMPP, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 16 && int(u32(b)) == len(b) && u32(b[4:])&0x7fffffff <= 0x112 && u32(b[4:])&0x7fffffff != 0 && (u32(b[8:]) == 0 || u32(b[4:]) > 0x80000000 && u32(b[8:]) < 0x500) && u32(b[12:]) != 0 && u32(b[12:]) < 1<<24
 	}),
-	test(ProtoFIX, l4TCP, nil, func(b []byte) bool {
+	begin("8", ProtoFIX, l4TCP, nil, func(b []byte) bool {
 		return prefix(b, "8=FIX") && bytes.Contains(b[:min(len(b), 64)], []byte("\x019=")) || prefix(b, "8=O\x019=")
 	}),
 	{proto: ProtoMPEGTS, l4: l4UDP, first: "G", match: func(c *ctx) verdict {
@@ -119,7 +119,7 @@ var infraProbes = []probe{
 	magic(ProtoIceCast, l4TCP, "SOURCE /"),
 	magic(ProtoJSONRPC, l4TCP, `{"jsonrpc":"2.0"`, `{"jsonrpc": "2.0"`, `{"id":1,"jsonrpc":"2.0"`),
 	test(ProtoCPHA, l4UDP, []uint16{8116}, func(b []byte) bool { return len(b) > 20 && b[0] == 0x1a && b[1] == 0x90 }),
-	test(ProtoBFCP, 0, nil, func(b []byte) bool {
+	begin(" 0@", ProtoBFCP, 0, nil, func(b []byte) bool {
 		return len(b) >= 12 && (b[0] == 0x20 || b[0] == 0x30 || b[0] == 0x40) && b[1] >= 1 && b[1] <= 18 && int(u16(b[2:]))*4 == len(b)-12 && u32(b[4:]) != 0
 	}),
 	magic(ProtoSoftEther, l4TCP, "SE-VPN"),
@@ -135,7 +135,7 @@ var infraProbes = []probe{
 		}
 		return no
 	}},
-	test(ProtoTiVoConnect, 0, nil, func(b []byte) bool { return prefixFold(b, "tivoconnect=") }),
+	begin("Tt", ProtoTiVoConnect, 0, nil, func(b []byte) bool { return prefixFold(b, "tivoconnect=") }),
 	test(ProtoNestLogSink, l4TCP, []uint16{11095}, func(b []byte) bool { return len(b) > 8 && b[1] <= 2 && b[2] == 0x10 }),
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/sha256"
 )
 
@@ -271,39 +270,54 @@ func (q *quicState) derive(v uint32, salt, dcid []byte) bool {
 	if v == quicV2 || v == 0x709a50c4 {
 		prefix = "quicv2 "
 	}
-	initial, err := hkdf.Extract(sha256.New, dcid, salt)
-	if err != nil {
-		return false
-	}
-	secret := expandLabel(initial, "client in", 32)
-	key, iv, hp := expandLabel(secret, prefix+"key", 16), expandLabel(secret, prefix+"iv", 12), expandLabel(secret, prefix+"hp", 16)
-	block, err := aes.NewCipher(key)
+	var initial, secret, key, iv, hp [32]byte
+	hmac256(&initial, salt, dcid)
+	expandLabel(&secret, &initial, "client in", 32)
+	expandLabel(&key, &secret, prefix+"key", 16)
+	expandLabel(&iv, &secret, prefix+"iv", 12)
+	expandLabel(&hp, &secret, prefix+"hp", 16)
+	block, err := aes.NewCipher(key[:16])
 	if err != nil {
 		return false
 	}
 	if q.aead, err = cipher.NewGCM(block); err != nil {
 		return false
 	}
-	if q.hp, err = aes.NewCipher(hp); err != nil {
+	if q.hp, err = aes.NewCipher(hp[:16]); err != nil {
 		return false
 	}
-	copy(q.iv[:], iv)
+	copy(q.iv[:], iv[:])
 	q.version = v
 	return true
 }
 
-// expandLabel is HKDF-Expand-Label of RFC 8446, 7.1, with an empty context.
-func expandLabel(secret []byte, label string, n int) []byte {
-	info := make([]byte, 0, 32)
-	info = append(info, 0, byte(n), byte(6+len(label)))
-	info = append(info, "tls13 "...)
-	info = append(info, label...)
-	info = append(info, 0)
-	out, err := hkdf.Expand(sha256.New, secret, string(info), n)
-	if err != nil {
-		return make([]byte, n)
+// expandLabel is HKDF-Expand-Label of RFC 8446, 7.1, with an empty context, for at most 32 bytes; those behind n are not
+// part of the result.
+func expandLabel(out, secret *[32]byte, label string, n int) {
+	var info [48]byte
+	b := append(info[:0], 0, byte(n), byte(6+len(label)))
+	b = append(b, "tls13 "...)
+	b = append(b, label...)
+	b = append(b, 0, 1) // no context; the first block of HKDF-Expand
+	hmac256(out, secret[:], b)
+}
+
+// hmac256 is HMAC-SHA-256 (RFC 2104) of a short message with a key of at most 64 bytes. It makes no allocation, which
+// crypto/hmac cannot do; the keys here are public, so nothing needs to be kept from leaking through time.
+func hmac256(out *[32]byte, key, msg []byte) {
+	var b [64 + 64]byte
+	var o [64 + 32]byte
+	for i := range 64 {
+		var k byte
+		if i < len(key) {
+			k = key[i]
+		}
+		b[i], o[i] = k^0x36, k^0x5c
 	}
-	return out
+	n := copy(b[64:], msg)
+	inner := sha256.Sum256(b[:64+n])
+	copy(o[64:], inner[:])
+	*out = sha256.Sum256(o[:])
 }
 
 // open removes the protection of header and payload. The result is valid until the next call.

@@ -1,6 +1,9 @@
 package dissect
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // verdict is what a probe says of a packet.
 type verdict uint8
@@ -29,19 +32,13 @@ type probe struct {
 	read func(c *ctx) int
 }
 
-func (p *probe) onPort(pk *Packet) bool {
-	for _, n := range p.ports {
-		if pk.ServerPort == n || pk.ClientPort == n {
-			return true
-		}
-	}
-	return false
-}
-
-// probeList is the probes of one layer 4 protocol in the order they are asked.
+// probeList is the probes of one layer 4 protocol in the order they are asked. Those that need a port are kept by port, so
+// that a packet meets few of them.
 type probeList struct {
 	probes  []probe
-	byFirst [256][]uint16
+	byFirst [256][]uint16       // without those that need a port
+	byPort  map[uint16][]uint16 // those that do
+	hasPort [1 << 16 / 64]uint64
 	hints   [1 << 16]uint8 // port -> 1 + index of the probe to ask first
 }
 
@@ -53,18 +50,30 @@ func (l *probeList) hint(p *Packet) uint16 {
 	return uint16(l.hints[p.ClientPort])
 }
 
+// onPort returns the probes of a port, or nil.
+func (l *probeList) onPort(port uint16) []uint16 {
+	if l.hasPort[port>>6]>>(port&63)&1 == 0 {
+		return nil
+	}
+	return l.byPort[port]
+}
+
+// begins reports whether a payload may begin with x.
+func (p *probe) begins(x byte) bool { return p.first == "" || strings.IndexByte(p.first, x) >= 0 }
+
 func (l *probeList) add(p probe) {
 	i := uint16(len(l.probes))
 	l.probes = append(l.probes, p)
-	if p.first == "" {
-		for b := range l.byFirst {
-			l.byFirst[b] = append(l.byFirst[b], i)
+	for _, port := range p.ports {
+		if n := len(l.byPort[port]); n == 0 || l.byPort[port][n-1] != i {
+			l.byPort[port] = append(l.byPort[port], i)
+			l.hasPort[port>>6] |= 1 << (port & 63)
 		}
-	} else {
-		for k := range len(p.first) {
-			b := p.first[k]
-			if n := len(l.byFirst[b]); n == 0 || l.byFirst[b][n-1] != i {
-				l.byFirst[b] = append(l.byFirst[b], i)
+	}
+	if p.ports == nil {
+		for x := range 256 {
+			if p.begins(byte(x)) {
+				l.byFirst[x] = append(l.byFirst[x], i)
 			}
 		}
 	}
@@ -85,6 +94,7 @@ type probeRegistry struct {
 
 func buildRegistry() *probeRegistry {
 	r := &probeRegistry{}
+	r.tcp.byPort, r.udp.byPort = map[uint16][]uint16{}, map[uint16][]uint16{}
 	for _, group := range allProbes() {
 		for _, p := range group {
 			if p.l4 != l4UDP {
@@ -119,7 +129,12 @@ func magic(p Protocol, l4 uint8, starts ...string) probe {
 
 // test makes a probe from a condition on the payload; ports may be nil.
 func test(p Protocol, l4 uint8, ports []uint16, ok func(b []byte) bool) probe {
-	return probe{proto: p, l4: l4, ports: ports, match: func(c *ctx) verdict {
+	return begin("", p, l4, ports, ok)
+}
+
+// begin is test for a protocol whose first payload byte is one of first.
+func begin(first string, p Protocol, l4 uint8, ports []uint16, ok func(b []byte) bool) probe {
+	return probe{proto: p, l4: l4, first: first, ports: ports, match: func(c *ctx) verdict {
 		if ok(c.b) {
 			return yes
 		}

@@ -14,12 +14,12 @@ var scadaProbes = []probe{
 		}
 		return yes
 	}},
-	test(ProtoDNP3, 0, nil, func(b []byte) bool { return len(b) >= 10 && b[0] == 0x05 && b[1] == 0x64 && b[2] >= 5 }),
-	test(ProtoIEC60870, l4TCP, nil, func(b []byte) bool {
+	begin("\x05", ProtoDNP3, 0, nil, func(b []byte) bool { return len(b) >= 10 && b[0] == 0x05 && b[1] == 0x64 && b[2] >= 5 }),
+	begin("h", ProtoIEC60870, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 6 && b[0] == 0x68 && int(b[1]) == len(b)-2 && b[1] == 4 && b[2]&3 == 3 && b[3]|b[4]|b[5] == 0
 	}),
 	test(ProtoIEC60870, l4TCP, []uint16{2404}, func(b []byte) bool { return len(b) >= 6 && b[0] == 0x68 && b[1] >= 4 }),
-	test(ProtoBACnet, l4UDP, nil, func(b []byte) bool {
+	begin("\x81", ProtoBACnet, l4UDP, nil, func(b []byte) bool {
 		return len(b) >= 6 && b[0] == 0x81 && b[1] <= 0x0c && int(u16(b[2:])) == len(b)
 	}),
 	{proto: ProtoS7Comm, l4: l4TCP, first: "\x03", match: matchTPKT},
@@ -38,12 +38,12 @@ var scadaProbes = []probe{
 	magic(ProtoFINS, l4TCP, "FINS\x00\x00"),
 	test(ProtoFINS, l4UDP, []uint16{9600}, func(b []byte) bool { return len(b) >= 12 && b[0]&0x80 != 0 && b[1] == 0 && b[2] <= 7 }),
 	test(ProtoIEEEC37118, 0, []uint16{4712, 4713, 8900, 8901, 8902}, func(b []byte) bool { return len(b) >= 14 && b[0] == 0xaa && b[1] <= 0x5f && int(u16(b[2:])) == len(b) }),
-	test(ProtoIEEEC37118, 0, nil, func(b []byte) bool {
+	begin("\xaa", ProtoIEEEC37118, 0, nil, func(b []byte) bool {
 		return len(b) >= 18 && b[0] == 0xaa && (b[1]&0x8f == 1 || b[1]&0x8f == 2) && b[1]>>4&7 <= 5 && int(u16(b[2:])) == len(b)
 	}),
 	test(ProtoBeckhoffADS, l4TCP, []uint16{48898}, func(b []byte) bool { return len(b) >= 38 && b[0]|b[1] == 0 && int(le32(b[2:])) == len(b)-6 }),
 	test(ProtoIEC62056, l4TCP, []uint16{4059}, func(b []byte) bool { return len(b) >= 9 && u16(b) == 1 && int(u16(b[6:])) == len(b)-8 }),
-	test(ProtoIEC62056, l4TCP, nil, func(b []byte) bool {
+	begin("~", ProtoIEC62056, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 9 && b[0] == 0x7e && b[1]&0xf0 == 0xa0 && b[len(b)-1] == 0x7e && int(b[1]&7)<<8|int(b[2]) == len(b)-2
 	}),
 	test(ProtoANSIC1222, 0, []uint16{1153}, func(b []byte) bool { return len(b) > 8 && b[0] == 0x60 }),
@@ -51,13 +51,13 @@ var scadaProbes = []probe{
 		return len(b) >= 6 && b[0] == 1 && (b[1]|0x20 == 'i' || b[1]|0x20 == 's') && b[2] >= '0' && b[2] <= '9'
 	}),
 	{proto: ProtoTPLINKSHP, ports: []uint16{9999}, match: matchKasa},
-	test(ProtoHL7, l4TCP, nil, func(b []byte) bool {
+	begin("\x0b", ProtoHL7, l4TCP, nil, func(b []byte) bool {
 		return prefix(b, "\x0bMSH|^~\\&|") || prefix(b, "\x0bFHS|") || prefix(b, "\x0bBHS|")
 	}),
 	magic(ProtoCAN, l4UDP, "ISO11898"),
-	test(ProtoRTPS, l4UDP, nil, func(b []byte) bool { return len(b) >= 20 && prefix(b, "RTPS") && b[4] <= 2 }),
+	begin("R", ProtoRTPS, l4UDP, nil, func(b []byte) bool { return len(b) >= 20 && prefix(b, "RTPS") && b[4] <= 2 }),
 	test(ProtoSOMEIP, 0, []uint16{30490, 30491, 30501, 30503}, matchSOMEIP),
-	test(ProtoSOMEIP, l4UDP, nil, func(b []byte) bool { return len(b) >= 16 && u32(b) == 0xffff8100 && matchSOMEIP(b) }),
+	begin("\xff", ProtoSOMEIP, l4UDP, nil, func(b []byte) bool { return len(b) >= 16 && u32(b) == 0xffff8100 && matchSOMEIP(b) }),
 	test(ProtoCoAP, l4UDP, []uint16{5683, 5684, 61616}, matchCoAP),
 	magic(ProtoOpenFlow, l4TCP, "\x01\x00\x00\x08", "\x04\x00\x00\x08", "\x04\x00\x00\x10", "\x05\x00\x00\x10", "\x06\x00\x00\x10"),
 	test(ProtoISCSI, l4TCP, []uint16{3260}, func(b []byte) bool { return len(b) >= 48 && (b[0] == 0x43 || b[0] == 0x23) && b[4] == 0 }),

@@ -5,21 +5,22 @@ import "bytes"
 // serviceProbes recognise applications that speak a protocol of their own, by the constants it begins with.
 var serviceProbes = []probe{
 	// Discord: voice address discovery (its developer documentation, Voice Connections) and keep-alives.
-	test(ProtoDiscord, l4UDP, nil, func(b []byte) bool {
+	begin("\x00\x13", ProtoDiscord, l4UDP, nil, func(b []byte) bool {
 		return len(b) == 74 && (u32(b) == 0x00010046 || u32(b) == 0x00020046) || len(b) == 8 && u32(b) == 0x1337cafe
 	}),
-	{proto: ProtoTelegram, match: matchTelegram},
-	test(ProtoWhatsApp, l4TCP, nil, func(b []byte) bool {
+	{proto: ProtoTelegram, l4: l4TCP, first: "\xef\xee\xdd", match: matchTelegram},
+	{proto: ProtoTelegram, l4: l4UDP, match: matchTelegram},
+	begin("WE", ProtoWhatsApp, l4TCP, nil, func(b []byte) bool {
 		return len(b) > 8 && (prefix(b, "WA\x01\x05") || prefix(b, "WA\x06\x02") || prefix(b, "WA\x06\x03") || prefix(b, "WA\x05\x02") || prefix(b, "WA\x04\x00") || prefix(b, "ED\x00\x01"))
 	}),
-	{proto: ProtoViber, match: matchViber},
-	{proto: ProtoZoom, l4: l4UDP, match: matchZoom},
-	test(ProtoSDRTN, l4UDP, nil, func(b []byte) bool {
+	{proto: ProtoViber, ports: []uint16{4244, 5242, 5243, 7985, 7987, 9785}, match: matchViber},
+	{proto: ProtoZoom, l4: l4UDP, first: "\x01\x02\x03\x04\x05\x1f", match: matchZoom},
+	begin("\x00", ProtoSDRTN, l4UDP, nil, func(b []byte) bool {
 		return len(b) > 60 && b[0] == 0 && bytes.Contains(b[12:64], []byte(".agora.io")) || len(b) > 60 && bytes.Contains(b[12:40], []byte("SNI\x00")) && bytes.Contains(b[:min(len(b), 96)], []byte(".agora."))
 	}),
 	test(ProtoOICQ, l4UDP, []uint16{8000, 4000}, func(b []byte) bool { return len(b) >= 12 && b[0] == 2 && b[len(b)-1] == 3 }),
 	magic(ProtoAliCloud, l4TCP, "\xce\xfa\xbe\xba"),
-	test(ProtoXiaomi, l4TCP, nil, func(b []byte) bool { return len(b) >= 16 && u32(b) == 0xc2fe0005 && int(u32(b[4:])) <= len(b) }),
+	begin("\xc2", ProtoXiaomi, l4TCP, nil, func(b []byte) bool { return len(b) >= 16 && u32(b) == 0xc2fe0005 && int(u32(b[4:])) <= len(b) }),
 	magic(ProtoAvast, l4TCP, "NOSA"),
 	magic(ProtoRipeAtlas, l4UDP, "MGLNDD_"),
 	magic(ProtoTencentGames, l4TCP, "\x33\x66\x00\x0b", "\x33\x66\x00\x0a", "\x33\x66\x00\x09", "\x43\x66\xaa\x00"),
@@ -36,13 +37,13 @@ var serviceProbes = []probe{
 	// Games.
 	test(ProtoRakNet, l4UDP, nil, isRakNet),
 	magic(ProtoSourceEngine, l4UDP, "\xff\xff\xff\xffTSource Engine Query", "\xff\xff\xff\xffI\x11", "\xff\xff\xff\xffU\xff", "\xff\xff\xff\xffA", "\xff\xff\xff\xffqconnect0x"),
-	test(ProtoSteam, l4UDP, nil, func(b []byte) bool { return len(b) > 16 && u64(b) == 0xffffffff214c5fa0 }),
-	test(ProtoSteam, 0, nil, func(b []byte) bool { return prefix(b, "VS01") || len(b) > 8 && prefix(b[4:], "VT01") }),
+	begin("\xff", ProtoSteam, l4UDP, nil, func(b []byte) bool { return len(b) > 16 && u64(b) == 0xffffffff214c5fa0 }),
+	begin("V", ProtoSteam, 0, nil, func(b []byte) bool { return prefix(b, "VS01") || prefix(b, "VT01") }),
 	magic(ProtoSteamDatagramRelay, l4UDP, "\x01\x81sdping"),
-	test(ProtoWorldOfWarcraft, l4TCP, nil, func(b []byte) bool {
+	begin("0W", ProtoWorldOfWarcraft, l4TCP, nil, func(b []byte) bool {
 		return len(b) >= 40 && (prefix(b[2:], "WORLD OF WARCRAFT CONNECTION") || prefix(b, "WORLD OF WARCRAFT CONNECTION"))
 	}),
-	test(ProtoNintendo, l4UDP, nil, func(b []byte) bool { return len(b) >= 16 && u32(b) == 0x32ab9864 }),
+	begin("2", ProtoNintendo, l4UDP, nil, func(b []byte) bool { return len(b) >= 16 && u32(b) == 0x32ab9864 }),
 	test(ProtoActivision, l4UDP, []uint16{3074, 3075}, func(b []byte) bool {
 		return len(b) >= 17 && (b[0] == 0x0c || b[0] == 0x0d) && b[1] == 2 && b[2] == 0
 	}),
@@ -53,7 +54,6 @@ var serviceProbes = []probe{
 	{proto: ProtoKCP, l4: l4UDP, match: matchKCP},
 	{proto: ProtoTocaBoca, l4: l4UDP, ports: []uint16{5055, 5056, 5058}, match: matchPhoton},
 	test(ProtoHalfLife2, l4UDP, []uint16{27015, 27005, 27016}, func(b []byte) bool { return len(b) >= 8 && u32(b) == 0xffffffff }),
-	magic(ProtoDota2, l4UDP, "\x56\x53\x30\x31"),
 	test(ProtoStarcraft, 0, []uint16{1119}, func(b []byte) bool { return len(b) >= 10 && (b[0] == 0x4a && b[1] == 0 || b[0] == 0x49 && b[1] == 0) }),
 }
 

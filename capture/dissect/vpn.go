@@ -4,7 +4,8 @@ package dissect
 // discovery, DNScrypt and Tor's directory.
 var vpnProbes = []probe{
 	{proto: ProtoWireGuard, l4: l4UDP, first: "\x01\x02\x03\x04", hint: []uint16{51820}, match: matchWireGuard},
-	{proto: ProtoOpenVPN, match: matchOpenVPN},
+	{proto: ProtoOpenVPN, l4: l4UDP, first: "\x08\x10\x38\x40\x50", match: matchOpenVPN},
+	{proto: ProtoOpenVPN, l4: l4TCP, first: "\x00\x01\x02\x03\x04\x05", match: matchOpenVPN},
 	{proto: ProtoIPSec, l4: l4UDP, ports: []uint16{500, 4500}, hint: []uint16{500, 4500}, match: matchIKE},
 	{proto: ProtoSOCKS, l4: l4TCP, first: "\x04\x05", match: matchSOCKS},
 	{proto: ProtoTinc, l4: l4TCP, first: "0", match: func(c *ctx) verdict {
@@ -14,7 +15,7 @@ var vpnProbes = []probe{
 		return no
 	}},
 	magic(ProtoTailscale, l4UDP, "TS\xf0\x9f\x92\xac"),
-	{proto: ProtoDNScrypt, l4: l4UDP, match: matchDNScrypt},
+	{proto: ProtoDNScrypt, l4: l4UDP, first: "r", match: matchDNScrypt},
 }
 
 func endsWith(b []byte, s string) bool { return len(b) >= len(s) && string(b[len(b)-len(s):]) == s }
