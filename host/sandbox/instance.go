@@ -96,7 +96,7 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 	}
 	if err != nil {
 		in.broken = true
-		return nil, in.metered(ctx, export, in.explain(export, err))
+		return nil, in.cause(ctx, export, in.explain(export, err))
 	}
 	switch code {
 	case 0:
@@ -113,8 +113,8 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 	return nil, &GuestError{Plugin: m.name, Export: export, Message: msg}
 }
 
-// metered asks, after a trap, whether it was the meter that ended the call.
-func (in *instance) metered(ctx context.Context, export string, err error) error {
+// cause asks, after a trap, whether it was the meter that ended the call.
+func (in *instance) cause(ctx context.Context, export string, err error) error {
 	var trap *TrapError
 	if !errors.As(err, &trap) || in.env.stopped != nil || in.env.guest != nil && in.env.guest.IsClosed() {
 		return err

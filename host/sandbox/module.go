@@ -79,7 +79,7 @@ func (r *Runtime) Compile(ctx context.Context, name string, wasm []byte, l Limit
 		name: name, limits: l, log: r.opts.Log.With("plugin", name), runtime: r, cache: cache,
 		slots: make(chan struct{}, r.opts.Instances), size: r.opts.Instances, hasMemory: memory,
 	}
-	if wasm, err = r.meter(ctx, name, wasm, l); err != nil {
+	if wasm, err = metered(name, wasm, l); err != nil {
 		return nil, errors.Join(err, m.free(ctx))
 	}
 	if err := m.compile(ctx, wasm); err != nil {
@@ -107,7 +107,7 @@ func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
 		Memory: &extism.ManifestMemory{MaxPages: m.limits.MemoryPages},
 	}, extism.PluginConfig{RuntimeConfig: config, EnableWasi: true}, envFunctions())
 	if err != nil {
-		return &CompileError{Plugin: m.name, Reason: "it is not a valid module, or asks for more than its limits", Err: err}
+		return &CompileError{Plugin: m.name, Reason: notValid, Err: err}
 	}
 	in, err := m.instance(ctx)
 	if err != nil {

@@ -13,9 +13,9 @@ const (
 	wasiModule = "wasi_snapshot_preview1"
 )
 
-// prepare copies a module for the compiler: custom sections other than the names of functions are left out, since they
-// are the package's affair and would only make a compiled module's cache key depend on its translations, and the imports
-// of Extism's environment are renamed to ours. It refuses imports that this host does not have. The second result tells
+// prepare copies a module for the compiler: custom sections are left out, since they are the package's affair, would make a
+// compiled module's cache key depend on its translations, and are not checked by the meter; and the imports of Extism's
+// environment are renamed to ours. It refuses imports that this host does not have. The second result tells
 // whether the module has a memory.
 func prepare(plugin string, wasm []byte) (module []byte, memory bool, err error) {
 	bad := func(format string, a ...any) error {
@@ -42,13 +42,7 @@ func prepare(plugin string, wasm []byte) (module []byte, memory bool, err error)
 		pos = end
 		switch id {
 		case 0:
-			length, n := uleb32(wasm[body:end])
-			if n == 0 || uint64(length) > uint64(end-body-n) {
-				return nil, false, bad("the custom section at byte %d has no name", start)
-			}
-			if string(wasm[body+n:body+n+int(length)]) != "name" {
-				continue
-			}
+			continue
 		case 2:
 			from := len(out) + body - start
 			out = append(out, wasm[start:end]...)

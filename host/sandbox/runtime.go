@@ -28,7 +28,7 @@ type Options struct {
 // Limits bound one module. A zero field means its default.
 type Limits struct {
 	MemoryPages uint32        // of 64 KiB, for each instance; default 512, which is 32 MiB
-	Fuel        uint64        // about one instruction each, for each call; default 1e9
+	Fuel        uint64        // about one instruction each, for each call; default 4e9
 	StackDepth  uint32        // nested calls; default as in package meter
 	MaxOutput   int           // bytes; default 4 MiB
 	Timeout     time.Duration // of a call, as far as host calls can tell; default 5 s
@@ -45,7 +45,7 @@ func (l Limits) filled() Limits {
 	}
 	l.MemoryPages = uint32(min(def(int(l.MemoryPages), 512), 65536))
 	if l.Fuel == 0 {
-		l.Fuel = 1e9
+		l.Fuel = 4e9
 	}
 	if l.Timeout <= 0 {
 		l.Timeout = 5 * time.Second
