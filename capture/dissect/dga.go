@@ -3,16 +3,14 @@ package dissect
 import "strings"
 
 // commonPairs are the pairs of letters that make up most of the text in European languages, packed in rows: for each
-// first letter the letters that often follow it.
+// first letter, from a to z, the letters that often follow it.
 var commonPairs = func() (t [26]uint32) {
 	for i, row := range [26]string{
-		'a' - 'a': "bcdfgiklmnprstuvyz", 'b' - 'a': "aeilorsuy", 'c' - 'a': "acehiklorstuy", 'd' - 'a': "adegilorsuy",
-		'e' - 'a': "abcdefgilmnoprstuvwxy", 'f' - 'a': "aefilortu", 'g' - 'a': "aeghilnorsu", 'h' - 'a': "aeioruty",
-		'i' - 'a': "abcdefgklmnoprstvxz", 'j' - 'a': "aeou", 'k' - 'a': "aeilnosy", 'l' - 'a': "adefiklmostuvy",
-		'm' - 'a': "abeimopsuy", 'n' - 'a': "acdefgiknostuvy", 'o' - 'a': "abcdefgiklmnoprstuvwy", 'p' - 'a': "aehilopqrstu",
-		'q' - 'a': "u", 'r' - 'a': "abcdegiklmnoprstuvy", 's' - 'a': "acehiklmnopqstuwy", 't' - 'a': "aceghiloprstuwyz",
-		'u' - 'a': "abcdegilmnprstz", 'v' - 'a': "aeiorsu", 'w' - 'a': "aehinors", 'x' - 'a': "aeipty", 'y' - 'a': "aeilnoprst",
-		'z' - 'a': "aeiouz",
+		"bcdfgiklmnprstuvyz", "aeilorsuy", "acehiklorstuy", "adegilorsuy", "abcdefgilmnoprstuvwxy",
+		"aefilortu", "aeghilnorsu", "aeioruty", "abcdefgklmnoprstvxz", "aeou", "aeilnosy",
+		"adefiklmostuvy", "abeimopsuy", "acdefgiknostuvy", "abcdefgiklmnoprstuvwy", "aehilopqrstu", "u",
+		"abcdegiklmnoprstuvy", "acehiklmnopqstuwy", "aceghiloprstuwyz", "abcdegilmnprstz", "aeiorsu",
+		"aehinors", "aeipty", "aeilnoprst", "aeiouz",
 	} {
 		for k := range len(row) {
 			t[i] |= 1 << (row[k] - 'a')

@@ -279,8 +279,7 @@ func categoryOf(master, app Protocol) Category {
 	if app == Unknown {
 		return master.Category()
 	}
-	switch master {
-	case ProtoDNS, ProtoMDNS, ProtoLLMNR, ProtoNetBIOS:
+	if master == ProtoDNS || master == ProtoMDNS || master == ProtoLLMNR || master == ProtoNetBIOS {
 		return master.Category()
 	}
 	if c := app.Category(); c != CategoryNone {

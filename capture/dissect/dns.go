@@ -166,7 +166,7 @@ func (c *ctx) dnsMessage(b []byte) {
 			at = -1
 		} else {
 			at = next + 4
-			c.dnsQuestion(d, &h, name, u16(b[next:]))
+			c.dnsQuestion(d, name, u16(b[next:]))
 			for k := 1; k < h.qd && at >= 0; k++ {
 				if at = dnsSkip(b, at); at >= 0 {
 					at += 4
@@ -189,7 +189,7 @@ func (c *ctx) dnsMessage(b []byte) {
 }
 
 // dnsQuestion notes the first question.
-func (c *ctx) dnsQuestion(d *DNS, h *dnsHeader, name []byte, typ uint16) {
+func (c *ctx) dnsQuestion(d *DNS, name []byte, typ uint16) {
 	if d.Query == "" {
 		d.Query, d.Type = c.hostText(name), typ&0x7fff
 	}
@@ -217,7 +217,6 @@ func (c *ctx) dnsQuestion(d *DNS, h *dnsHeader, name []byte, typ uint16) {
 			}
 		}
 	}
-	_ = h
 }
 
 // dnsAnswers reads the addresses of the answers.

@@ -88,8 +88,10 @@ func (d *Dissector) flush(s *State, e *FlowEnd) {
 			continue
 		}
 		c := &d.c
-		p := Packet{Payload: b, Wire: len(b), Dir: dir, L4: e.L4, ClientPort: e.ClientPort, ServerPort: e.ServerPort,
-			Client: e.Client, Server: e.Server, Time: s.time}
+		p := Packet{
+			Payload: b, Wire: len(b), Dir: dir, L4: e.L4, ClientPort: e.ClientPort, ServerPort: e.ServerPort,
+			Client: e.Client, Server: e.Server, Time: s.time,
+		}
 		*c = ctx{d: d, s: s, p: &p, b: b, dir: dir, last: true}
 		read(c)
 		c.s, c.p, c.b = nil, nil, nil
@@ -127,11 +129,7 @@ func byL4(l4 uint8) Protocol {
 
 // remoteControl are the protocols and applications by which somebody else works on a desktop.
 func remoteControl(p Protocol) bool {
-	switch p {
-	case ProtoRDP, ProtoVNC, ProtoTeamViewer, ProtoAnyDesk, ProtoRadmin, ProtoNoMachine, ProtoXDMCP:
-		return true
-	}
-	return false
+	return p.Category() == CategoryRemoteAccess && p != ProtoSSH && p != ProtoTelnet && p != ProtoRSH && p != ProtoVMware
 }
 
 const (
@@ -187,10 +185,10 @@ func (s *State) portRisk(e *FlowEnd) {
 			return
 		}
 	}
-	s.addRisk(RiskNonStandardPort, "expected on port "+portText(ports[0]))
+	s.addRisk(RiskNonStandardPort, "expected on port "+numberText(ports[0]))
 }
 
-func portText(n uint16) string {
+func numberText(n uint16) string {
 	var b [5]byte
 	i := len(b)
 	for {

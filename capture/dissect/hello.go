@@ -1,5 +1,7 @@
 package dissect
 
+import "slices"
+
 // Extension numbers (IANA, TLS ExtensionType Values).
 const (
 	extServerName        = 0
@@ -100,12 +102,7 @@ func (c *ctx) clientHello(m []byte, transport byte) {
 }
 
 func (h *hello) esni() bool {
-	for _, e := range h.exts[:h.nExts] {
-		if e == extESNI {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.exts[:h.nExts], extESNI)
 }
 
 func (c *ctx) clientExtensions(t *TLS, h *hello, exts []byte) {

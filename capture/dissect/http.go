@@ -335,14 +335,10 @@ func (c *ctx) httpResponse(head []byte, x *httpState) int {
 		}
 	}
 	if code >= 400 {
-		c.risk(RiskErrorCode, "HTTP status "+string(l4digits(code)))
+		c.risk(RiskErrorCode, "HTTP status "+numberText(h.Status))
 	}
 	c.responseRisks(h, disposition)
 	return code
-}
-
-func l4digits(n int) []byte {
-	return []byte{byte('0' + n/100%10), byte('0' + n/10%10), byte('0' + n%10)}
 }
 
 // requestApp names the application by the request where the host does not.

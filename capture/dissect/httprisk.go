@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -283,14 +284,12 @@ var appTypes = []string{
 // responseRisks judges a response's head.
 func (c *ctx) responseRisks(h *HTTP, disposition []byte) {
 	t := strings.ToLower(h.ContentType)
-	for _, a := range appTypes {
-		if t == a {
-			c.risk(RiskBinaryApplicationTransfer, t)
-			if t == "application/java-vm" && strings.HasPrefix(h.UserAgent, "Java/") {
-				c.risk(RiskPossibleExploit, "Java loads a class over HTTP")
-			}
-			return
+	if slices.Contains(appTypes, t) {
+		c.risk(RiskBinaryApplicationTransfer, t)
+		if t == "application/java-vm" && strings.HasPrefix(h.UserAgent, "Java/") {
+			c.risk(RiskPossibleExploit, "Java loads a class over HTTP")
 		}
+		return
 	}
 	if t == "application/octet-stream" || t == "application/x-octet-stream" || t == "application/binary" {
 		c.risk(RiskBinaryDataTransfer, t)

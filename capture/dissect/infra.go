@@ -169,7 +169,7 @@ func readSNMP(c *ctx) int {
 			if k > 0 && len(pdu) > 2 && pdu[0] == 2 && len(pdu) >= 2+int(pdu[1])+3 {
 				e := pdu[2+pdu[1]:]
 				if e[0] == 2 && e[1] == 1 && e[2] != 0 {
-					c.risk(RiskErrorCode, "SNMP error "+portText(uint16(e[2])))
+					c.risk(RiskErrorCode, "SNMP error "+numberText(uint16(e[2])))
 				}
 			}
 		}

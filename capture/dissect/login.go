@@ -116,14 +116,10 @@ func readFTP(c *ctx) int {
 			}
 		case status(l, "421"):
 			c.done()
-		case l4error(l):
-			c.risk(RiskErrorCode, "FTP status "+string(l[:3]))
+		case status(l, "530"):
+			c.risk(RiskErrorCode, "FTP status 530")
 		}
 	})
-}
-
-func l4error(l []byte) bool {
-	return len(l) >= 4 && l[0] == '5' && l[1] >= '0' && l[1] <= '5' && l[2] >= '0' && l[2] <= '9' && (l[3] == ' ' || l[3] == '-') && string(l[:3]) == "530"
 }
 
 func matchSMTP(c *ctx) verdict {

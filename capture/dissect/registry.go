@@ -113,11 +113,11 @@ func buildRegistry() *probeRegistry {
 
 // magic makes a probe for a protocol whose first payload begins with one of the given strings.
 func magic(p Protocol, l4 uint8, starts ...string) probe {
-	first := ""
+	var first []byte
 	for _, s := range starts {
-		first += s[:1]
+		first = append(first, s[0])
 	}
-	return probe{proto: p, l4: l4, first: first, match: func(c *ctx) verdict {
+	return probe{proto: p, l4: l4, first: string(first), match: func(c *ctx) verdict {
 		for _, s := range starts {
 			if prefix(c.b, s) {
 				return yes

@@ -105,11 +105,10 @@ func obsoleteSSH(id []byte) string {
 	if prefix(id, "SSH-1.") {
 		return "protocol version 1"
 	}
-	i := bytes.Index(id, []byte("OpenSSH_"))
-	if i < 0 {
+	_, rest, ok := bytes.Cut(id, []byte("OpenSSH_"))
+	if !ok {
 		return ""
 	}
-	rest := id[i+8:]
 	if prefixFold(rest, "for_windows_") {
 		rest = rest[12:]
 	}

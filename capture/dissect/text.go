@@ -107,6 +107,7 @@ func u64(b []byte) uint64 { return uint64(u32(b))<<32 | uint64(u32(b[4:])) }
 
 // le16 and le32 read little-endian numbers; the caller has checked the length.
 func le16(b []byte) uint16 { _ = b[1]; return uint16(b[1])<<8 | uint16(b[0]) }
+
 func le32(b []byte) uint32 {
 	_ = b[3]
 	return uint32(b[3])<<24 | uint32(b[2])<<16 | uint32(b[1])<<8 | uint32(b[0])

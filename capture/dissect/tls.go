@@ -144,7 +144,7 @@ func readTLS(c *ctx) int {
 			}
 			break
 		}
-		c.tlsRecord(x, r[0], u16(r[1:]), r[5:5+n])
+		c.tlsRecord(x, r[0], r[5:5+n])
 		at += 5 + n
 		if c.s.done {
 			return at
@@ -153,7 +153,7 @@ func readTLS(c *ctx) int {
 	return at
 }
 
-func (c *ctx) tlsRecord(x *tlsState, typ byte, version uint16, body []byte) {
+func (c *ctx) tlsRecord(x *tlsState, typ byte, body []byte) {
 	switch typ {
 	case recordHandshake:
 		if x.encrypted[c.dir] {
@@ -173,7 +173,6 @@ func (c *ctx) tlsRecord(x *tlsState, typ byte, version uint16, body []byte) {
 		x.encrypted[c.dir] = true
 		c.tlsData()
 	}
-	_ = version
 }
 
 // tlsData ends the reading when data flows: nothing readable follows, except that after a client's early data the
