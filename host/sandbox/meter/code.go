@@ -2,11 +2,13 @@ package meter
 
 // Costs that are not those of single instructions, in fuel.
 const (
-	costCall      = 4  // calling a function of the module
-	costIndirect  = 8  // calling one by a table
-	costHost      = 40 // calling a function of the host, which counts what it does for itself
-	localsPerMove = 16 // a join may move all locals and the operands of a block; so many moves cost 1
-	bytesShift    = 3  // copying or filling 2^bytesShift bytes of memory costs 1
+	costEnter     = 2   // beginning a function, besides its parameters and results
+	costLoop      = 3   // each round of a loop: the charge itself, mostly
+	costCall      = 4   // calling a function of the module
+	costIndirect  = 8   // calling one by a table
+	costHost      = 100 // calling a function of the host, which counts what it does for itself
+	localsPerMove = 16  // a join may move all locals and the operands of a block; so many moves cost 1
+	bytesShift    = 2   // copying or filling 2^bytesShift bytes of memory costs 1
 	costPage      = 64 << 10 >> bytesShift
 	frameUnit     = 1024 // so many values that a frame may have to hold count for one call more
 )
@@ -27,7 +29,7 @@ func (m *module) typeOf(f uint32) *funcType { return &m.types[m.funcs[f]] }
 // plan reads a function, checks every index in it and adds up costs.
 func (m *module) plan(p *plan, t *funcType, f *body) {
 	m.pos, m.end = f.code.from, f.code.to
-	p.regions = append(p.regions[:0], uint64(t.nParams+t.nResults)/2)
+	p.regions = append(p.regions[:0], costEnter+uint64(t.nParams+t.nResults)/2)
 	p.open = append(p.open[:0], 0)
 	p.calls, p.bulk, p.loops, p.instrs = false, false, 0, 0
 	join := uint64(f.n) / localsPerMove
@@ -51,7 +53,7 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 			if i.op == opLoop {
 				p.loops++
 				region = uint32(len(p.regions))
-				p.regions = append(p.regions, 1)
+				p.regions = append(p.regions, costLoop)
 			}
 			p.open = append(p.open, region)
 			cost += join + arity/localsPerMove

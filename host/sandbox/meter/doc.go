@@ -10,7 +10,7 @@
 // instructions in its body, whichever way they are reached, but without those of loops inside, which charge for themselves.
 // That of a function is the cost of all its instructions outside of loops. If the fuel is then below zero, the function
 // leaves for a trap (unreachable). Instructions whose work depends on an operand charge for that beside: memory.copy, fill
-// and init one for each 8 bytes, those of tables one for each element, before they run; memory.grow and table.grow for what
+// and init one for each 4 bytes, those of tables one for each element, before they run; memory.grow and table.grow for what
 // they really added, after it. A call of a host function has a flat price; the host must bound for itself what its
 // functions do.
 //
@@ -37,8 +37,9 @@
 // know are refused, as are those in encodings that wazero is known to read in its own way.
 //
 // The cost of an instruction reflects what it may take, roughly: branches, joins and calls pay for the locals and operands that
-// the compiled code may have to move then. One unit of fuel takes about a nanosecond at most, with one exception: a load from
-// memory costs 1 as well and may take a hundred times as long if it misses all caches.
+// the compiled code may have to move then. One unit of fuel takes a nanosecond or two at most, with two exceptions: a load
+// from memory that misses all caches may take a hundred times as long, and wazero copies the memory now and then when it grows,
+// which the limit of the memory bounds.
 //
 // # Before wazero sees a module
 //

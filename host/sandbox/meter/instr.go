@@ -276,13 +276,13 @@ func (i *instr) cost() uint64 {
 	case op == 0x01 || op >= opBlock && op <= opEnd:
 		return 0
 	case op == opMemoryGrow:
-		return 500 // The host does it.
+		return 1500 // The host does it.
 	case op >= 0x6d && op <= 0x70 || op >= 0x7f && op <= 0x82: // integer divisions
 		return 8
 	case op == 0x91 || op == 0x95 || op == 0x9f || op == 0xa3: // square roots and divisions
 		return 6
 	case op == opMisc && i.sub == miscTableGrow:
-		return 500
+		return 1500
 	case op == opMisc && i.sub >= miscMemoryInit:
 		return 20
 	case op == opVector:

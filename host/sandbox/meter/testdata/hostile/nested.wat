@@ -1,0 +1,20 @@
+;; Eight loops inside each other, each of 1000 rounds.
+(module
+  (func (export "run") (local i32 i32 i32 i32 i32 i32 i32 i32)
+    (local.set 0 (i32.const 1000))
+    (loop $a (local.set 1 (i32.const 1000))
+    (loop $b (local.set 2 (i32.const 1000))
+    (loop $c (local.set 3 (i32.const 1000))
+    (loop $d (local.set 4 (i32.const 1000))
+    (loop $e (local.set 5 (i32.const 1000))
+    (loop $f (local.set 6 (i32.const 1000))
+    (loop $g (local.set 7 (i32.const 1000))
+    (loop $h
+      (br_if $h (local.tee 7 (i32.sub (local.get 7) (i32.const 1)))))
+      (br_if $g (local.tee 6 (i32.sub (local.get 6) (i32.const 1)))))
+      (br_if $f (local.tee 5 (i32.sub (local.get 5) (i32.const 1)))))
+      (br_if $e (local.tee 4 (i32.sub (local.get 4) (i32.const 1)))))
+      (br_if $d (local.tee 3 (i32.sub (local.get 3) (i32.const 1)))))
+      (br_if $c (local.tee 2 (i32.sub (local.get 2) (i32.const 1)))))
+      (br_if $b (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))
+      (br_if $a (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))

@@ -1,0 +1,2 @@
+;; The start function never ends.
+(module (func $f (loop (br 0))) (start $f) (func (export "run")))
