@@ -1,6 +1,10 @@
 package dissect
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // The categories, by nDPI's number.
 const (
@@ -62,4 +66,14 @@ func (c Category) String() string {
 		return n
 	}
 	return strconv.Itoa(int(c))
+}
+
+// ParseCategory reads a category's name in any case.
+func ParseCategory(s string) (Category, error) {
+	for c, n := range categoryNames {
+		if strings.EqualFold(n, s) {
+			return c, nil
+		}
+	}
+	return CategoryNone, fmt.Errorf("unknown category %q: use a name of nDPI such as Web, Network or SocialNetwork", s)
 }

@@ -263,7 +263,6 @@ func TestHTTPApps(t *testing.T) {
 	for _, tc := range []struct{ req, want string }{
 		{"GET / HTTP/1.1\r\nHost: api.spotify.com\r\n\r\n", "HTTP.Spotify"},
 		{"POST / HTTP/1.1\r\nHost: ocsp.example.org\r\nContent-Type: application/ocsp-request\r\n\r\n", "HTTP.OCSP"},
-		{"GET /chat HTTP/1.1\r\nHost: a.example.org\r\nUpgrade: websocket\r\n\r\n", "HTTP.WebSocket"},
 		{"GET /announce?info_hash=%01%02&peer_id=x HTTP/1.1\r\nHost: t.example.org\r\n\r\n", "HTTP.BitTorrent"},
 		{"CONNECT www.example.org:443 HTTP/1.1\r\nHost: www.example.org:443\r\n\r\n", "HTTP_Connect"},
 		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP2"},
@@ -271,6 +270,14 @@ func TestHTTPApps(t *testing.T) {
 		f := newFeed(l4TCP, 80)
 		f.client(tc.req)
 		wantLabel(t, f, tc.want)
+	}
+	f := newFeed(l4TCP, 80)
+	f.client("GET /chat HTTP/1.1\r\nHost: a.example.org\r\nUpgrade: websocket\r\n\r\n").reply("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+	wantLabel(t, f, "HTTP.WebSocket")
+	f = newFeed(l4TCP, 80)
+	f.client("GET /x HTTP/1.1\r\nHost: ads.g.doubleclick.net\r\n\r\n")
+	if f.s.Category != CategoryAdvertisement || f.label() != "HTTP.Google" {
+		t.Errorf("advertisement: %v %s", f.s.Category, f.label())
 	}
 }
 

@@ -79,6 +79,7 @@ type httpState struct {
 	encoded           bool // the response's body is compressed or in chunks
 	bodyWanted        bool
 	connect           bool // a CONNECT was sent
+	upgrade           bool // to a WebSocket was asked for
 }
 
 func (c *ctx) httpMeta() *HTTP {
@@ -121,6 +122,9 @@ func readHTTP(c *ctx) int {
 			return len(b) - len(rest)
 		}
 		x.response = true
+		if x.upgrade && code == 101 && c.s.App == Unknown {
+			c.app(ProtoWebSocket)
+		}
 		switch {
 		case x.connect && code == 200:
 			c.s.wait = [2]uint16{}
@@ -205,7 +209,7 @@ func (c *ctx) httpRequest(head []byte, x *httpState) {
 				agent, hasAgent = value, true
 				h.UserAgent = c.text(value)
 			case is(name, "upgrade") && prefixFold(value, "websocket"):
-				c.app(ProtoWebSocket)
+				x.upgrade = true
 			}
 		case 'r':
 			if is(name, "referer") {

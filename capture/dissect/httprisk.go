@@ -291,6 +291,9 @@ func (c *ctx) responseRisks(h *HTTP, disposition []byte) {
 		}
 		return
 	}
+	if c.s.App == Unknown && c.s.Category == CategoryWeb && (strings.HasPrefix(t, "application/octet-stream") || strings.HasPrefix(t, "application/zip") || len(disposition) > 0) {
+		c.s.Category = CategoryDownload
+	}
 	if t == "application/octet-stream" || t == "application/x-octet-stream" || t == "application/binary" {
 		c.risk(RiskBinaryDataTransfer, t)
 	}

@@ -25,7 +25,7 @@ func (m *memo[T]) get(s string, f func(string) T) T {
 
 // hostFacts is what a host name alone tells.
 type hostFacts struct {
-	app       Protocol
+	domain
 	numeric   bool
 	generated bool
 	punycode  bool

@@ -1,7 +1,6 @@
 package dissect
 
 import (
-	"crypto/tls"
 	"fmt"
 	"strings"
 )
@@ -309,6 +308,3 @@ func isHTTPALPN(s string) bool {
 	return strings.HasPrefix(s, "h2") || strings.HasPrefix(s, "h3") || strings.HasPrefix(s, "http/") ||
 		strings.HasPrefix(s, "spdy/") || strings.HasPrefix(s, "hq-")
 }
-
-// CipherName names a cipher suite the way IANA does; those that crypto/tls does not know in hex.
-func CipherName(v uint16) string { return tls.CipherSuiteName(v) }
