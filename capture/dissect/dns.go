@@ -347,7 +347,7 @@ func suspiciousQuery(name string, typ uint16) string {
 			longest = run
 		}
 	}
-	if len(name) >= 110 || longest >= 56 {
+	if len(name) >= 110 || longest > 56 {
 		return fmt.Sprintf("name of %d characters", len(name))
 	}
 	return ""
