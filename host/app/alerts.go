@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin-net/tocsin/capture/decode"
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/check"
+	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/report"
 )
 
@@ -18,23 +19,53 @@ var alertColumns = []report.Column{
 	{Name: "entity_value", Max: 64}, {Name: "message", Max: 120},
 }
 
-// Alerts prints what the checks of the selection raise on a capture. Selection is "all", "none", or keys such as
-// "flow/unexpected_dns,host/syn_scan"; "" means the checks that are on by default.
-func Alerts(ctx context.Context, r Reading, selection string) error {
+// Selection says which checks `tocsin alerts` runs.
+type Selection struct {
+	Checks string // "all", "none", or keys such as "flow/unexpected_dns,host/syn_scan"; "" for the defaults
+	Config string // configuration with checks, parameters and local networks; "" for none
+}
+
+// config merges the configuration, if there is one, with the selection and the flags, which win.
+func (s *Selection) config(r *Reading) (check.Config, error) {
+	sel, err := check.ParseSelection(s.Checks)
+	if err != nil {
+		return sel, &UsageError{fmt.Errorf("--checks: %w", err)}
+	}
+	cfg := sel
+	if s.Config != "" {
+		c, err := config.Load(s.Config)
+		if err != nil {
+			return sel, &UsageError{err}
+		}
+		if cfg, err = checkConfig(c, ""); err != nil {
+			return sel, &UsageError{err}
+		}
+		if s.Checks != "" {
+			cfg.Enabled, cfg.All, cfg.None = sel.Enabled, sel.All, sel.None
+		}
+		if r.LocalNetworks == nil {
+			r.LocalNetworks = c.Capture.LocalNetworks
+		}
+	}
+	ns, err := r.local()
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Local, cfg.Interface = prefixes(ns), r.File
+	return cfg, nil
+}
+
+// Alerts prints what the checks raise on a capture. Nothing is stored or sent.
+func Alerts(ctx context.Context, r Reading, s Selection) error {
 	term := report.Inspect(r.Out)
 	format, err := report.ParseFormat(r.Format, term.IsTerminal)
 	if err != nil {
 		return &UsageError{err}
 	}
-	cfg, err := check.ParseSelection(selection)
-	if err != nil {
-		return &UsageError{fmt.Errorf("--checks: %w", err)}
-	}
-	ns, err := r.local()
+	cfg, err := s.config(&r)
 	if err != nil {
 		return err
 	}
-	cfg.Local, cfg.Interface = prefixes(ns), r.File
 	w := report.NewWriter(r.Out, format, alertColumns, paintSeverity(term.Color))
 	var werr error
 	n := uint64(0)

@@ -135,7 +135,11 @@ func (p *printer) results(ctx context.Context, a *app.App, set *setting) error {
 	p.message(set)
 	chat := set.bot.Messages()
 	p.line("webhook", "%d alerts in %d signed requests, %d refused", len(hooks), requests, len(refused))
-	p.line("telegram", "%d messages in the chat", len(chat))
+	edited := 0
+	for _, m := range chat {
+		edited += m.Edited
+	}
+	p.line("telegram", "%d messages in the chat, %d of them edited when its condition ended", len(chat), edited)
 	if set.shell {
 		p.line("shell", "%d runs of the script", len(scripts))
 	}

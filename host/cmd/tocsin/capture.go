@@ -50,7 +50,8 @@ func flowsCommand(s app.Streams) *cobra.Command {
 
 func alertsCommand(s app.Streams) *cobra.Command {
 	r := app.Reading{Streams: s}
-	var local, checks string
+	var local string
+	var sel app.Selection
 	c := &cobra.Command{
 		Use:   "alerts -r FILE",
 		Short: "Print the alerts that the checks raise on a capture; nothing is stored or sent",
@@ -58,11 +59,12 @@ func alertsCommand(s app.Streams) *cobra.Command {
   tocsin alerts -r traffic.pcap --checks flow/tls_certificate_expired,host/syn_scan --local-networks 192.0.2.0/24`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r.LocalNetworks = networks(c, local)
-			return app.Alerts(c.Context(), r, checks)
+			return app.Alerts(c.Context(), r, sel)
 		},
 	}
 	readingFlags(c, &r, &local)
-	c.Flags().StringVar(&checks, "checks", "", "all, none, or flow/KEY,host/KEY,... (default: the checks that are on by default)")
+	c.Flags().StringVar(&sel.Checks, "checks", "", "all, none, or flow/KEY,host/KEY,... (default: the checks that are on by default)")
+	c.Flags().StringVarP(&sel.Config, "config", "c", "", "take checks, their parameters and the local networks from a configuration")
 	_ = c.RegisterFlagCompletionFunc("checks", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append([]string{"all", "none"}, app.CheckKeys()...), cobra.ShellCompDirectiveNoFileComp
 	})
