@@ -59,21 +59,24 @@ func TestVectorsInSandbox(t *testing.T) {
 	}
 }
 
+// samples are alerts as the host writes them, as long as real ones are.
+var samples = sync.OnceValue(func() (all [][]byte) {
+	for _, a := range plugin.Samples() {
+		if raw, err := json.Marshal(a); err == nil && len(raw) <= 2000 {
+			all = append(all, raw)
+		}
+	}
+	return all
+})
+
 func batch(n int) *pdk.RenderInput {
 	in := &pdk.RenderInput{
 		Now: 1718000100000, Locale: "en", Recipient: pdk.Params{"telegram_channel": "-1001234567890"},
 		Endpoint: pdk.Params{"webhook_url": "https://alerts.example.org/hook", "telegram_token": "tocsin-secret-0123456789abcdef0123456789abcdef"},
 	}
-	for i := 0; len(in.Deliveries) < n; i++ {
-		raw, err := json.Marshal(plugin.Samples()[i%len(plugin.Samples())])
-		if err != nil {
-			panic(err)
-		}
-		if len(raw) > 2000 {
-			continue // as long as no real one is
-		}
+	for i := range n {
 		in.Deliveries = append(in.Deliveries, pdk.Delivery{
-			ID: fmt.Sprintf("0192f0c1-a000-7000-8000-%012d", len(in.Deliveries)), Alert: pdk.Alert{Raw: raw}, Attempt: 1, Subject: "subject",
+			ID: fmt.Sprintf("0192f0c1-a000-7000-8000-%012d", i), Alert: pdk.Alert{Raw: samples()[i%len(samples())]}, Attempt: 1, Subject: "subject",
 			Text: "🔴 <b>TLS certificate expired</b>\nThe certificate of intranet.example, which 192.0.2.7 was shown by 198.51.100.9, expired 12 days ago.\nRenew it.",
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"sync"
 
 	"github.com/tocsin-net/tocsin/host/plugin"
+	"github.com/tocsin-net/tocsin/host/plugin/store"
+	"github.com/tocsin-net/tocsin/host/plugin/watch"
 	"github.com/tocsin-net/tocsin/host/sandbox"
 )
 
@@ -32,25 +35,28 @@ type Problem struct {
 // Registry knows the endpoint plug-ins of some folders and compiles those that are asked for, once each. It is safe for
 // concurrent use.
 type Registry struct {
-	rt   *sandbox.Runtime
-	dirs []string
+	rt    *sandbox.Runtime
+	store *store.Store // nil: plug-ins are used as they lie in the folders
+	log   *slog.Logger
+	dirs  []string
 
-	mu    sync.Mutex // mu guards what follows
-	found map[string]Installed
-	types map[string]*entry
-}
-
-// entry is a type being compiled, or compiled: the first who asks compiles, the others wait.
-type entry struct {
-	once sync.Once
-	t    *Type
-	err  error
+	mu     sync.Mutex // mu guards what follows
+	found  map[string]Installed
+	types  map[string]*entry
+	chosen map[string]choice
 }
 
 // NewRegistry makes an empty registry; call Scan to fill it.
 func NewRegistry(rt *sandbox.Runtime, dirs ...string) *Registry {
-	return &Registry{rt: rt, dirs: dirs, found: map[string]Installed{}, types: map[string]*entry{}}
+	return &Registry{
+		rt: rt, dirs: dirs, log: slog.New(slog.DiscardHandler),
+		found: map[string]Installed{}, types: map[string]*entry{}, chosen: map[string]choice{},
+	}
 }
+
+// Use makes the registry take plug-ins from a store, into which those of the folders are copied first, and remember there
+// which version runs. Call it before anything is opened.
+func (r *Registry) Use(s *store.Store, log *slog.Logger) { r.store, r.log = s, log }
 
 // Scan reads the manifests of all .wasm files in the folders. Nothing is run or compiled, and the files' code is not kept
 // in memory. Of two plug-ins with the same name the first in order of folder and file name is used, the other is a problem.
@@ -68,7 +74,7 @@ func (r *Registry) Scan() []Problem {
 			continue
 		}
 		for _, f := range files {
-			if name := f.Name(); !strings.HasSuffix(name, ".wasm") || strings.HasPrefix(name, ".") {
+			if !watch.Plugin(f.Name()) {
 				continue
 			}
 			path := filepath.Join(dir, f.Name())
@@ -120,23 +126,6 @@ func (e *UnknownTypeError) Error() string {
 	return fmt.Sprintf("no plug-in in %s offers the endpoint type %q; there are: %s", where, e.Name, strings.Join(e.Known, ", "))
 }
 
-// Open reads the package of an endpoint type and checks all of it, without compiling it: for what needs its schema or its
-// templates only.
-func (r *Registry) Open(name string) (*plugin.Package, error) {
-	i, err := r.installed(name)
-	if err != nil {
-		return nil, err
-	}
-	p, err := plugin.Load(i.Path)
-	if err != nil {
-		return nil, err
-	}
-	if p.Manifest.Name != name {
-		return nil, fmt.Errorf("%s was replaced by another plug-in, %s, since the folder was read", i.Path, p.Manifest.Name)
-	}
-	return p, nil
-}
-
 func (r *Registry) installed(name string) (Installed, error) {
 	r.mu.Lock()
 	i, ok := r.found[name]
@@ -151,32 +140,6 @@ func (r *Registry) installed(name string) (Installed, error) {
 	return Installed{}, e
 }
 
-// Type gives an endpoint type, compiled when it is asked for the first time. A failure is not remembered. The registry
-// owns the type: Close closes it.
-func (r *Registry) Type(ctx context.Context, name string) (*Type, error) {
-	r.mu.Lock()
-	e := r.types[name]
-	if e == nil {
-		e = new(entry)
-		r.types[name] = e
-	}
-	r.mu.Unlock()
-	e.once.Do(func() {
-		var p *plugin.Package
-		if p, e.err = r.Open(name); e.err == nil {
-			e.t, e.err = Load(ctx, r.rt, p)
-		}
-	})
-	if e.err != nil {
-		r.mu.Lock()
-		if r.types[name] == e {
-			delete(r.types, name)
-		}
-		r.mu.Unlock()
-	}
-	return e.t, e.err
-}
-
 // Close closes the types that were compiled.
 func (r *Registry) Close(ctx context.Context) error {
 	r.mu.Lock()
@@ -186,8 +149,8 @@ func (r *Registry) Close(ctx context.Context) error {
 	var errs []error
 	for _, e := range types {
 		e.once.Do(func() { e.err = errors.New("the registry was closed") })
-		if e.t != nil {
-			errs = append(errs, e.t.Close(ctx))
+		if e.h != nil {
+			errs = append(errs, e.h.Close(ctx))
 		}
 	}
 	return errors.Join(errs...)
