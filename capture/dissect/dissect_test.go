@@ -104,7 +104,7 @@ func TestDNSRisks(t *testing.T) {
 		{"NXDOMAIN", dnsQuery("nothere.example.org", 1, 0x100), dnsAnswer("nothere.example.org", 3, 0), []Risk{RiskErrorCode}, []Risk{RiskDGADomain}},
 		{"zero lifetime", dnsQuery("a.example.org", 1, 0x100), dnsAnswer("a.example.org", 0, 0, [4]byte{1, 2, 3, 4}), []Risk{RiskMinorIssues}, nil},
 		{"NULL record", dnsQuery("a.example.org", 10, 0x100), nil, []Risk{RiskDNSSuspicious}, nil},
-		{"tunnel", dnsQuery(strings.Repeat("ab12", 15)+".t.example.org", 16, 0x100), nil, []Risk{RiskDNSSuspicious}, nil},
+		{"tunnel", dnsQuery(strings.Repeat("ab12", 15)+".t.example.org", 16, 0x100), nil, nil, []Risk{RiskDNSSuspicious}},
 		{"generated", dnsQuery("hykyk47k27bxo41cykvgrizjyf42dxcyoxly.org", 1, 0x100), nil, []Risk{RiskDGADomain}, nil},
 		{"characters", dnsQuery("bad\x01name.example.org", 1, 0x100), nil, []Risk{RiskInvalidCharacters}, nil},
 		{"IDN", dnsQuery("www.xn--mnich-kva.com", 1, 0x100), nil, []Risk{RiskPunycode}, nil},

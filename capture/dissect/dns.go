@@ -193,6 +193,10 @@ func (c *ctx) dnsQuestion(d *DNS, name []byte, typ uint16) {
 	if d.Query == "" {
 		d.Query, d.Type = c.hostText(name), typ&0x7fff
 	}
+	if len(name) > len(d.LongName) && carriesData(name) && c.s.Protocol == ProtoDNS {
+		d.LongName = c.hostText(name)
+		c.changed = true
+	}
 	m := c.s.Meta
 	switch { // what resolvers of their own ask for first
 	case c.s.Protocol != ProtoDNS:
@@ -212,8 +216,8 @@ func (c *ctx) dnsQuestion(d *DNS, name []byte, typ uint16) {
 				c.app(x.app)
 				c.nameRisks(d.Query, x)
 			}
-			if why := suspiciousQuery(d.Query, d.Type); why != "" {
-				c.risk(RiskDNSSuspicious, why)
+			if obsoleteType(d.Type) {
+				c.risk(RiskDNSSuspicious, fmt.Sprintf("record type %d", d.Type))
 			}
 		}
 	}
@@ -327,30 +331,34 @@ func isArpa(h string) bool {
 	return len(h) > 5 && h[len(h)-5:] == ".arpa"
 }
 
-// suspiciousQuery says why a question looks like data carried in DNS, or uses a record type that nobody needs (RFC 1035
-// calls them obsolete or experimental); it returns "" for an ordinary one.
-func suspiciousQuery(name string, typ uint16) string {
+// obsoleteType tells the record types that RFC 1035 and its successors call obsolete or experimental: nobody needs them.
+func obsoleteType(typ uint16) bool {
 	switch typ {
 	case 3, 4, 7, 8, 9, 10, 11, 14, 38, 253, 254:
-		return fmt.Sprintf("record type %d", typ)
+		return true
 	}
-	if isArpa(name) {
-		return ""
+	return false
+}
+
+// A tunnel packs as much data into a name as fits: labels of up to 63 characters, names of up to 253 (RFC 1035). Names
+// made for people and machines stay well below these.
+const longLabel, longName = 50, 110
+
+// carriesData reports whether a name is so long that it may carry data.
+func carriesData(name []byte) bool {
+	if isArpa(string(name)) {
+		return false
 	}
-	longest, run := 0, 0
-	for i := range len(name) {
-		if name[i] == '.' {
+	run := 0
+	for _, x := range name {
+		if run++; x == '.' {
 			run = 0
-			continue
 		}
-		if run++; run > longest {
-			longest = run
+		if run >= longLabel {
+			return true
 		}
 	}
-	if len(name) >= 110 || longest > 56 {
-		return fmt.Sprintf("name of %d characters", len(name))
-	}
-	return ""
+	return len(name) >= longName
 }
 
 // RCodeName names a DNS response code (RFC 6895), such as NXDOMAIN.

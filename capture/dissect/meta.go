@@ -112,6 +112,7 @@ type DNS struct {
 	Answers   uint16 // number of answers in the first response
 	Addresses []string
 	Opcode    uint8
+	LongName  string // the longest name asked for that is long enough to carry data; empty without one
 }
 
 // SSH is both sides' identification strings.

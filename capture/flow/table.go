@@ -232,7 +232,7 @@ func (t *Table) dissect(i uint32, h *hot, side uint8, p *decode.Packet, now int6
 	q.Payload, q.Wire, q.Dir, q.L4 = p.Payload, max(p.WholeLen, len(p.Payload)), side^client, p.L4
 	q.Client, q.Server = h.key.addr(client).Netip(p.V6), h.key.addr(client^1).Netip(p.V6)
 	q.ClientPort, q.ServerPort = h.key.port(client), h.key.port(client^1)
-	q.Time, q.Seq, q.TCPFlags = now, p.Seq, p.TCPFlags
+	q.Time, q.Seq, q.TCPFlags, q.Fragment = now, p.Seq, p.TCPFlags, p.WholeLen != p.PayloadLen
 	if p.TCPFlags&SYN != 0 {
 		q.Seq++ // data in a SYN (RFC 7413) follows the SYN's own number
 	}

@@ -198,7 +198,7 @@ type Activity struct {
 // Flows returns the flow checks that are decided by more than a risk.
 func Flows() []FlowDef {
 	return []FlowDef{
-		broadcastNonUDP(), elephantFlows(), longLived(), lowGoodput(), remoteAccess(), remoteToLocalInsecure(),
+		broadcastNonUDP(), dnsDataExfiltration(), elephantFlows(), longLived(), lowGoodput(), remoteAccess(), remoteToLocalInsecure(),
 		remoteToRemote(), tcpConnectionFailed(), tcpConnectionRefused(), tcpFlowReset(), tcpNoData(), unexpectedDHCP(),
 		unexpectedDNS(), unexpectedNTP(), unexpectedSMTP(), vlanBidirectional(), webMining(),
 	}
