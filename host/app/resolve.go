@@ -16,11 +16,13 @@ import (
 	"github.com/tocsin-net/tocsin/host/internal/strict"
 	"github.com/tocsin-net/tocsin/host/outbox"
 	"github.com/tocsin-net/tocsin/host/plugin"
+	"github.com/tocsin-net/tocsin/host/plugin/store"
 	"github.com/tocsin-net/tocsin/pdk"
 )
 
 // resolved is a configuration's endpoints and recipients, checked against their plug-ins.
 type resolved struct {
+	lives         lives
 	endpoints     []deliver.Endpoint
 	endpointRows  []outbox.EndpointRow
 	recipientRows []outbox.RecipientRow
@@ -30,16 +32,18 @@ type resolved struct {
 type resolver struct {
 	cfg      *config.Config
 	registry *endpoint.Registry
+	plugins  *store.Store
 	errs     []error
 }
 
 // resolve checks every endpoint and recipient of the configuration and compiles the modules of those that are
 // configured, and of no others. The error joins every mistake, each with its line.
-func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registry) (*resolved, error) {
-	r := &resolver{cfg: cfg, registry: registry}
+func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registry, plugins *store.Store) (*resolved, error) {
+	r := &resolver{cfg: cfg, registry: registry, plugins: plugins}
 	out := &resolved{}
 	for i := range cfg.Endpoints {
 		if e, ok := r.endpoint(ctx, i); ok {
+			out.lives = append(out.lives, e.live)
 			out.endpoints = append(out.endpoints, *e.deliver)
 			out.endpointRows = append(out.endpointRows, e.row)
 			out.recipientRows = append(out.recipientRows, e.recipients...)
@@ -57,6 +61,7 @@ func line(err error) int {
 }
 
 type resolvedEndpoint struct {
+	live       *live
 	deliver    *deliver.Endpoint
 	row        outbox.EndpointRow
 	recipients []outbox.RecipientRow
@@ -65,8 +70,8 @@ type resolvedEndpoint struct {
 // part is the parameters of an endpoint or a recipient in their three forms.
 type part struct {
 	written map[string]any // as in the configuration
-	real    map[string]any // references resolved: checked, never kept
-	guest   pdk.Params     // for the plug-in: defaults filled in, secrets as placeholders
+	real    map[string]any // references resolved: for checks, of later versions too; never written anywhere
+	guest   pdk.Params     // for the plug-in: secrets as placeholders; each version fills in its own defaults
 }
 
 func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool) {
@@ -96,8 +101,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 			fail("parameters."+name, "%s %s", name, p.Message)
 		}
 	}
-	grants, err := egress.GrantsFor(pkg.Manifest, params.real)
-	if err != nil && len(r.errs) == before {
+	if _, err := egress.GrantsFor(pkg.Manifest, params.real); err != nil && len(r.errs) == before {
 		fail("parameters", "%v", err)
 	}
 	recipients := map[int]*part{}
@@ -110,16 +114,25 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		return nil, false
 	}
 
-	typ, err := r.registry.Type(ctx, e.Type)
+	handle, err := r.registry.Handle(ctx, e.Type)
 	if err != nil {
 		fail("type", "%v", err)
 		return nil, false
 	}
-	secrets := egress.NewSecrets()
-	hidden := secretNames(pkg)
-	filled, _ := pkg.Lint.Fill(params.real, nil)
-	params.guest = hide(filled, hidden["endpoint"], secrets)
-	problems, err := typ.Lint(ctx, &pdk.LintInput{Endpoint: params.guest})
+	typ := handle.Type()
+	l := &live{name: e.Name, typ: e.Type, hidden: secretNames(pkg), secrets: egress.NewSecrets(), recipients: map[string]part{}}
+	params.guest = hide(params.real, l.hidden["endpoint"], l.secrets)
+	l.params = params
+	granted, err := r.plugins.Grants(e.Type)
+	if err == nil {
+		err = l.allow(granted, pkg.Manifest)
+	}
+	if err != nil {
+		fail("type", "%v", err)
+		return nil, false
+	}
+	filled, _ := pkg.Lint.Fill(params.guest, nil)
+	problems, err := typ.Lint(ctx, &pdk.LintInput{Endpoint: filled})
 	if err != nil {
 		fail("type", "%v", err)
 		return nil, false
@@ -128,15 +141,14 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		name := strings.TrimPrefix(p.Field, "endpoint.")
 		fail("parameters."+name, "%s: %s", name, p.Message)
 	}
+	policy := *l.policy.Load()
+	policy.Timeout = pkg.Manifest.Limits.Timeout
 	d := &deliver.Endpoint{
-		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Guest: typ, Composer: pkg, Params: params.guest,
-		Policy: egress.Policy{
-			Grants: grants, Secrets: secrets, Timeout: pkg.Manifest.Limits.Timeout, Exec: pkg.Manifest.Exec != nil,
-		},
-		Recipients: map[string]deliver.Recipient{},
+		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Guest: handle, Composer: handle, Params: params.guest,
+		Policy: policy, Recipients: map[string]deliver.Recipient{},
 	}
-	out := &resolvedEndpoint{deliver: d, row: outbox.EndpointRow{
-		Name: e.Name, Type: e.Type, Config: record(params.written, hidden["endpoint"]),
+	out := &resolvedEndpoint{live: l, deliver: d, row: outbox.EndpointRow{
+		Name: e.Name, Type: e.Type, Config: record(params.written, l.hidden["endpoint"]),
 	}}
 	for k := range r.cfg.Recipients {
 		p, ok := recipients[k]
@@ -144,9 +156,11 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 			continue
 		}
 		rc := &r.cfg.Recipients[k]
-		_, filled := pkg.Lint.Fill(params.real, p.real)
-		p.guest = hide(filled, hidden["recipient"], secrets)
-		problems, err := typ.Lint(ctx, &pdk.LintInput{Endpoint: params.guest, Recipient: p.guest})
+		p.guest = hide(p.real, l.hidden["recipient"], l.secrets)
+		l.recipients[rc.Name] = *p
+		in := &pdk.LintInput{}
+		in.Endpoint, in.Recipient = pkg.Lint.Fill(params.guest, p.guest)
+		problems, err := typ.Lint(ctx, in)
 		if err != nil {
 			fail("type", "%v", err)
 			return nil, false
@@ -162,7 +176,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		}
 		d.Recipients[rc.Name] = deliver.Recipient{Name: rc.Name, Params: p.guest, Locale: locale}
 		out.recipients = append(out.recipients, outbox.RecipientRow{
-			Name: rc.Name, Endpoint: e.Name, Config: record(p.written, hidden["recipient"]),
+			Name: rc.Name, Endpoint: e.Name, Config: record(p.written, l.hidden["recipient"]),
 		})
 	}
 	return out, len(r.errs) == before

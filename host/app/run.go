@@ -175,7 +175,7 @@ func CheckConfig(ctx context.Context, s Streams, path string) error {
 	if err := a.openPlugins(); err != nil {
 		return err
 	}
-	_, rerr := resolve(ctx, cfg, a.registry)
+	_, rerr := a.resolveAny(ctx)
 	_, cerr := checkConfig(cfg, "")
 	_, xerr := newExecutor(cfg, log)
 	if err := errors.Join(rerr, cerr, xerr); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/tocsin-net/tocsin/host/egress"
 	"github.com/tocsin-net/tocsin/host/endpoint"
 	"github.com/tocsin-net/tocsin/host/outbox"
+	"github.com/tocsin-net/tocsin/host/plugin/store"
 	"github.com/tocsin-net/tocsin/host/route"
 	"github.com/tocsin-net/tocsin/host/sandbox"
 )
@@ -38,7 +39,10 @@ type App struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	runtime  *sandbox.Runtime
+	plugins  *store.Store
 	registry *endpoint.Registry
+	reloader *endpoint.Reloader // set by Start
+	lives    lives
 	store    *outbox.Store
 	router   *route.Router
 	pipeline *deliver.Pipeline
@@ -61,15 +65,19 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 	if err := a.openPlugins(); err != nil {
 		return nil, err
 	}
-	res, err := resolve(ctx, a.cfg, a.registry)
+	res, err := a.resolveAny(ctx)
 	if err != nil {
 		return nil, &UsageError{err}
 	}
+	a.lives = res.lives
 	if a.router, err = route.New(rules(a.cfg)); err != nil {
 		return nil, &UsageError{err}
 	}
 	if _, err := checkConfig(a.cfg, ""); err != nil {
 		return nil, &UsageError{err}
+	}
+	if err := a.registry.Adopt(); err != nil {
+		return nil, err
 	}
 	a.store, err = outbox.Open(ctx, dbPath(a.cfg), outbox.Options{Log: d.Log, Retention: time.Duration(a.cfg.Delivery.Retention)})
 	if err != nil {
@@ -85,7 +93,7 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 	}
 	a.onStop(func(context.Context) error { x.Close(); return nil })
 	a.pipeline, err = deliver.New(deliver.Deps{
-		Outbox: a.store, Executor: x, Endpoints: res.endpoints, Log: d.Log, OnResult: d.OnResult,
+		Outbox: a.store, Executor: newLiveExecutor(x, res.lives), Endpoints: res.endpoints, Log: d.Log, OnResult: d.OnResult,
 		MaxAge: time.Duration(a.cfg.Delivery.MaxAge), Drain: time.Duration(a.cfg.Delivery.DrainTimeout),
 	})
 	return a, err
@@ -99,7 +107,11 @@ func (a *App) openPlugins() error {
 	}
 	a.runtime = rt
 	a.onStop(rt.Close)
+	if a.plugins, err = store.Open(filepath.Join(a.cfg.DataDir, "plugins")); err != nil {
+		return err
+	}
 	a.registry = endpoint.NewRegistry(rt, a.cfg.Plugins.Folder)
+	a.registry.Use(a.plugins, a.log)
 	a.onStop(a.registry.Close)
 	for _, p := range a.registry.Scan() {
 		a.log.Warn("plug-in is not used", "file", p.Path, "error", p.Err)
@@ -162,8 +174,9 @@ func prefixes(ss []string) []netip.Prefix {
 
 func (a *App) onStop(f func(context.Context) error) { a.stops = append(a.stops, f) }
 
-// Start begins to deliver what the database holds and what Capture will add.
-func (a *App) Start(context.Context) error {
+// Start begins to deliver what the database holds and what Capture will add, and to follow the plug-in folder.
+func (a *App) Start(start context.Context) error {
+	a.startReloading(start)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- a.pipeline.Run(ctx) }()

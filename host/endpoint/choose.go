@@ -26,7 +26,7 @@ type choice struct {
 // entry is a type being compiled, or compiled: the first who asks compiles, the others wait.
 type entry struct {
 	once sync.Once
-	h    *Handle
+	h    *Handle // written under the registry's mu
 	err  error
 }
 
@@ -149,7 +149,12 @@ func (r *Registry) Handle(ctx context.Context, name string) (*Handle, error) {
 		r.types[name] = e
 	}
 	r.mu.Unlock()
-	e.once.Do(func() { e.h, e.err = r.compile(ctx, name) })
+	e.once.Do(func() {
+		h, err := r.compile(ctx, name)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		e.h, e.err = h, err
+	})
 	if e.err != nil {
 		r.mu.Lock()
 		if r.types[name] == e {
