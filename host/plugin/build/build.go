@@ -145,7 +145,11 @@ func One(ctx context.Context, root, name, out string) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	packed, err := plugin.PackDir(filepath.Join(top, "manifests", name), wasm)
+	parts, err := partsOf(top, name)
+	if err != nil {
+		return Built{}, fmt.Errorf("plug-in %s: %w", name, err)
+	}
+	packed, err := plugin.Pack(wasm, parts)
 	if err != nil {
 		return Built{}, fmt.Errorf("plug-in %s: %w", name, err)
 	}
@@ -232,4 +236,32 @@ func write(path string, data []byte) (changed bool, err error) {
 		return false, err
 	}
 	return true, os.Rename(f.Name(), path)
+}
+
+// partsOf reads what a first-party package carries beside its module: the files of manifests/<name>, and the vectors, which
+// lie with the source that they test.
+func partsOf(top, name string) (plugin.Parts, error) {
+	parts, err := plugin.ReadDir(filepath.Join(top, "manifests", name))
+	if err != nil {
+		return parts, err
+	}
+	dir := filepath.Join(top, "plugins", name, "testdata", "vectors")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return parts, err
+	}
+	if parts.Vectors == nil {
+		parts.Vectors = map[string][]byte{}
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".json" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return parts, err
+		}
+		parts.Vectors[e.Name()] = b
+	}
+	return parts, nil
 }
