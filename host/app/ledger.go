@@ -115,8 +115,8 @@ func ListDeliveries(ctx context.Context, l Listing, f DeliveryFilter) (err error
 }
 
 func deliveryCells(r *outbox.Row) []string {
-	var a struct{ Title, Entity_Value string } //nolint:revive,staticcheck // the JSON's own name
-	_ = json.Unmarshal(r.Alert, &a)            // stored by this program; a cell stays empty otherwise
+	var a struct{ Title string }
+	_ = json.Unmarshal(r.Alert, &a) // stored by this program; a cell stays empty otherwise
 	state := r.State.String()
 	reason := r.Reason
 	if r.PossibleDuplicate {
@@ -146,12 +146,13 @@ func ShowDelivery(ctx context.Context, l Listing, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(&d, "", "  ")
-	if err != nil {
+	enc := json.NewEncoder(l.Out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(&d); err != nil {
 		return fmt.Errorf("print delivery %s: %w", id, err)
 	}
-	_, err = fmt.Fprintf(l.Out, "%s\n", b)
-	return err
+	return nil
 }
 
 // RetryDeliveries queues dead deliveries again: those named, or all.

@@ -101,7 +101,7 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 
 // openPlugins reads the plug-in folder. A broken file is told and stops nothing but itself.
 func (a *App) openPlugins() error {
-	rt, err := sandbox.New(sandbox.Options{CacheDir: filepath.Join(a.cfg.DataDir, "cache"), Log: a.log})
+	rt, err := sandbox.New(sandbox.Options{CacheDir: a.cfg.Plugins.Cache, Log: a.log})
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ type Config struct {
 // Plugins says where plug-ins lie.
 type Plugins struct {
 	Folder string `toml:"folder"`
+	// Cache keeps compiled plug-ins between runs; default: what TOCSIN_CACHE names, or "cache" in data_dir.
+	Cache string `toml:"cache"`
 }
 
 // Capture says what is local.
@@ -146,11 +148,13 @@ func (c *Config) fill(dir string) {
 	orElse(&c.Locale, "en")
 	orElse(&c.Plugins.Folder, "plugins.d")
 	orElse(&c.Egress.Scripts, "scripts")
-	for _, p := range []*string{&c.DataDir, &c.Plugins.Folder, &c.Egress.Scripts} {
-		if !filepath.IsAbs(*p) {
+	for _, p := range []*string{&c.DataDir, &c.Plugins.Folder, &c.Egress.Scripts, &c.Plugins.Cache} {
+		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	orElse(&c.Plugins.Cache, os.Getenv("TOCSIN_CACHE"))
+	orElse(&c.Plugins.Cache, filepath.Join(c.DataDir, "cache"))
 	if c.Capture.LocalNetworks == nil {
 		c.Capture.LocalNetworks = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "::1/128", "fc00::/7", "fe80::/10"}
 	}

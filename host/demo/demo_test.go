@@ -2,6 +2,8 @@ package demo
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -27,4 +29,15 @@ func TestRun(t *testing.T) {
 	if t.Failed() {
 		t.Log(out.String(), stderr.String())
 	}
+}
+
+func TestMain(m *testing.M) {
+	// Compiled plug-ins outlive a test: compiling takes seconds, with the race detector a minute.
+	if dir, err := os.UserCacheDir(); err == nil && os.Getenv("TOCSIN_CACHE") == "" {
+		dir = filepath.Join(dir, "tocsin", "test-compiled")
+		if err := os.MkdirAll(dir, 0o700); err == nil {
+			os.Setenv("TOCSIN_CACHE", dir)
+		}
+	}
+	os.Exit(m.Run())
 }

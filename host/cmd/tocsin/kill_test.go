@@ -61,6 +61,7 @@ type service struct {
 
 func newService(t *testing.T, fail int) *service {
 	t.Helper()
+	t.Setenv("TOCSIN_CACHE", compiled(t))
 	s := &service{dir: t.TempDir(), sink: &receiver{seen: map[string]int{}, fail: fail}}
 	srv := httptest.NewServer(s.sink)
 	t.Cleanup(srv.Close)

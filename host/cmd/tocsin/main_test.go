@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("CAPTURES", captures)
 			e.Setenv("NO_COLOR", "1")
+			e.Setenv("TOCSIN_CACHE", compiled(t))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -48,6 +49,20 @@ func TestScripts(t *testing.T) {
 			"sink":    sink,
 		},
 	})
+}
+
+// compiled is a folder of compiled plug-ins that outlives a test: compiling takes seconds, with the race detector a minute.
+func compiled(t *testing.T) string {
+	t.Helper()
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(dir, "tocsin", "test-compiled")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // exits runs a command and wants an exit code: exits CODE COMMAND [ARGUMENT ...].
