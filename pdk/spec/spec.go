@@ -104,7 +104,7 @@ func ReadVectors(fsys fs.FS) ([]*Vector, error) {
 	return all, nil
 }
 
-// Run calls the vector's function and compares. The error says what differs.
+// Run calls the vector's function and compares. The error says what differs: a *Mismatch, if the output is JSON.
 func (v *Vector) Run(call func(function string, input []byte) ([]byte, error)) error {
 	var in bytes.Buffer
 	if err := json.Compact(&in, v.Input); err != nil {
@@ -116,7 +116,7 @@ func (v *Vector) Run(call func(function string, input []byte) ([]byte, error)) e
 			return fmt.Errorf("%s: want an error with %q, got the output\n%s", v.File, v.Error, got)
 		}
 		if !strings.Contains(err.Error(), v.Error) {
-			return fmt.Errorf("%s: want an error with %q, got %q", v.File, v.Error, err)
+			return fmt.Errorf("%s: want an error with %q, got %q", v.File, v.Error, err.Error())
 		}
 		return nil
 	}
@@ -132,9 +132,20 @@ func (v *Vector) Run(call func(function string, input []byte) ([]byte, error)) e
 		return fmt.Errorf("%s: the vector's output is no JSON: %w", v.File, err)
 	}
 	if !reflect.DeepEqual(a, b) {
-		return fmt.Errorf("%s: at %s\ngot  %s\nwant %s", v.File, differs("output", a, b), indent(a), indent(b))
+		return &Mismatch{File: v.File, At: differs("output", a, b), Got: indent(a), Want: indent(b)}
 	}
 	return nil
+}
+
+// Mismatch says that a vector's function returned something else than it should.
+type Mismatch struct {
+	File      string
+	At        string // the path of the first difference, such as "output.requests[0].http.url"
+	Got, Want string // JSON, indented, with members in order of name
+}
+
+func (e *Mismatch) Error() string {
+	return fmt.Sprintf("%s: at %s\ngot  %s\nwant %s", e.File, e.At, e.Got, e.Want)
 }
 
 func decode(b []byte) (any, error) {
@@ -151,11 +162,14 @@ func decode(b []byte) (any, error) {
 }
 
 func indent(v any) string {
-	b, err := json.MarshalIndent(v, "     ", " ")
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
 		return err.Error()
 	}
-	return string(b)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // differs gives the path of the first difference.

@@ -47,5 +47,6 @@ func pluginCommand(s app.Streams) *cobra.Command {
 		func(c *cobra.Command, l app.Listing) error { return app.ListPlugins(c.Context(), l) })
 	c := &cobra.Command{Use: "plugin", Short: "Plug-ins: build, pack, inspect"}
 	c.AddCommand(build, pack, unpack, inspect, lint, list)
+	c.AddCommand(authorCommands(s)...)
 	return c
 }
