@@ -90,6 +90,9 @@ func (r *Registry) fromFolder(name string) (choice, error) {
 	if p.Manifest.Name != name {
 		return c, fmt.Errorf("%s was replaced by another plug-in, %s, since the folder was read", i.Path, p.Manifest.Name)
 	}
+	if bad := slices.DeleteFunc(p.Check(), func(p plugin.Problem) bool { return p.Warning }); len(bad) > 0 {
+		return c, &plugin.Invalid{Name: i.Path, Problems: bad}
+	}
 	if c.hash, err = r.store.Put(p.Wasm); err != nil {
 		return c, err
 	}
@@ -118,7 +121,11 @@ func (r *Registry) Open(name string) (*plugin.Package, error) {
 		return nil, err
 	}
 	if r.store != nil {
-		return r.store.Load(c.hash)
+		p, err := r.store.Load(c.hash)
+		if err == nil {
+			p.Path = c.file // messages name the file that people know
+		}
+		return p, err
 	}
 	p, err := plugin.Load(c.path)
 	if err != nil {

@@ -252,7 +252,7 @@ func (l *Reloader) taken(f *FileStatus) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for path, other := range l.files {
-		if path == f.Path || other.Name != f.Name || other.State == Unusable || other.State == Deleted {
+		if path == f.Path || other.Name != f.Name || other.State == Unusable || other.State == Quarantined || other.State == Deleted {
 			continue
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -268,6 +268,9 @@ func (l *Reloader) offer(ctx context.Context, h *Handle, p *plugin.Package, f *F
 	if err := l.r.refused(f.Name, f.Hash); err != nil {
 		return Quarantined, err
 	}
+	if bad := slices.DeleteFunc(p.Check(), func(p plugin.Problem) bool { return p.Warning }); len(bad) > 0 {
+		return Unusable, &plugin.Invalid{Name: f.Path, Problems: bad}
+	}
 	hash, err := s.Put(p.Wasm)
 	if err != nil {
 		return Unusable, err
@@ -275,6 +278,7 @@ func (l *Reloader) offer(ctx context.Context, h *Handle, p *plugin.Package, f *F
 	if p, err = s.Load(hash); err != nil { // what runs is what the store holds
 		return Unusable, err
 	}
+	p.Path = f.Path // messages name the file that people know
 	grants, err := s.Grants(f.Name)
 	if err != nil {
 		return Unusable, err

@@ -118,6 +118,13 @@ func (r *Runtime) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Open is the number of modules that were compiled and not closed yet.
+func (r *Runtime) Open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.modules)
+}
+
 func (r *Runtime) add(m *Module) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
