@@ -2,13 +2,10 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/internal/strict"
 	"github.com/tocsin-net/tocsin/host/plugin"
 	"github.com/tocsin-net/tocsin/host/plugin/build"
@@ -231,55 +228,4 @@ func modules(imports []string) []string {
 		}
 	}
 	return out
-}
-
-var pluginColumns = []report.Column{
-	{Name: "name"}, {Name: "version"}, {Name: "world"}, {Name: "size", Right: true}, {Name: "file"}, {Name: "description", Max: 70},
-}
-
-type pluginRow struct {
-	Name        string `json:"name"`
-	Version     string `json:"version"`
-	World       string `json:"world"`
-	Size        int    `json:"size"`
-	SHA256      string `json:"sha256"`
-	File        string `json:"file"`
-	Description string `json:"description"`
-}
-
-// ListPlugins prints the plug-ins of the configured folder. Those that cannot be used are the error.
-func ListPlugins(_ context.Context, l Listing) error {
-	w, err := l.writer(pluginColumns, nil)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.Load(l.Config)
-	if err != nil {
-		return &UsageError{err}
-	}
-	files, err := filepath.Glob(filepath.Join(cfg.Plugins.Folder, "*.wasm"))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, f := range files {
-		p, err := plugin.Load(f)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r := pluginRow{
-			Name: p.Name(), Version: p.Manifest.Version, World: p.ABI.World, Size: len(p.Wasm), SHA256: fmt.Sprintf("%x", p.Hash),
-			File: f, Description: p.Manifest.Description,
-		}
-		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string {
-			return []string{r.Name, r.Version, r.World, report.Bytes(uint64(r.Size)), r.File, r.Description}
-		}); err != nil {
-			return err
-		}
-	}
-	if len(files) == 0 {
-		errs = append(errs, fmt.Errorf("there is no plug-in in %s: tocsin plugin build --out %s makes the first-party ones", cfg.Plugins.Folder, cfg.Plugins.Folder))
-	}
-	return errors.Join(w.Close(), errors.Join(errs...))
 }

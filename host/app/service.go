@@ -107,7 +107,7 @@ func (a *App) openPlugins() error {
 	}
 	a.runtime = rt
 	a.onStop(rt.Close)
-	if a.plugins, err = store.Open(filepath.Join(a.cfg.DataDir, "plugins")); err != nil {
+	if a.plugins, err = store.Open(storeDir(a.cfg)); err != nil {
 		return err
 	}
 	a.registry = endpoint.NewRegistry(rt, a.cfg.Plugins.Folder)

@@ -48,5 +48,6 @@ func pluginCommand(s app.Streams) *cobra.Command {
 	c := &cobra.Command{Use: "plugin", Short: "Plug-ins: build, pack, inspect"}
 	c.AddCommand(build, pack, unpack, inspect, lint, list)
 	c.AddCommand(authorCommands(s)...)
+	c.AddCommand(storeCommands(s)...)
 	return c
 }

@@ -106,8 +106,22 @@ func (s *Store) Remove(name string) error {
 	if err != nil {
 		return err
 	}
+	rec, err := s.Record(name)
+	if err != nil {
+		return err
+	}
 	if err := remove(path); err != nil {
 		return err
+	}
+	if rec != nil {
+		if err := remove(s.Path(rec.Hash)); err != nil {
+			return err
+		}
+		if rec.Pending != nil {
+			if err := remove(s.Path(rec.Pending.Hash)); err != nil {
+				return err
+			}
+		}
 	}
 	bad, err := s.AllQuarantined()
 	if err != nil {
@@ -129,7 +143,7 @@ func (s *Store) Remove(name string) error {
 			return err
 		}
 	}
-	return s.Prune()
+	return nil
 }
 
 func readAll[T any](dir string) ([]*T, error) {
