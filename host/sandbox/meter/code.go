@@ -10,18 +10,44 @@ const (
 	localsPerMove = 16  // a join may move all locals and the operands of a block; so many moves cost 1
 	bytesShift    = 2   // copying or filling 2^bytesShift bytes of memory costs 1
 	costPage      = 64 << 10 >> bytesShift
+	costInside    = 100  // what a group may cost after its first segment
 	frameUnit     = 1024 // so many values that a frame may have to hold count for one call more
 )
 
-// plan is what the first pass over a function finds out.
+// plan is what the first pass over a function finds out. Its code is cut into regions: the function without its loops, and each loop
+// without inner ones. A region is cut into segments, at the ends of blocks and at else. Segments are put into groups, and a
+// group charges where it begins.
 type plan struct {
-	regions []uint64 // the cost of the function without its loops, then of each loop without inner loops
-	calls   bool     // whether it calls anything
-	bulk    bool     // whether it has an instruction whose cost depends on an operand
-	loops   int
-	frame   int64 // what a call adds to the depth
-	instrs  int
-	open    []uint32 // blocks that are open: the region they belong to
+	segments []segment // in the order of their beginnings
+	current  []uint32  // for each region, the segment that is being read
+	jumps    []jump
+	open     []block
+	calls    bool // whether it calls anything
+	bulk     bool // whether it has an instruction whose cost depends on an operand
+	frame    int64
+}
+
+type segment struct {
+	cost   uint64 // of its instructions; of the whole group once that is known, if it begins one
+	extra  uint64 // for jumps that lead into the middle of other groups
+	next   uint32 // the next one of its region; 0 if there is none
+	group  uint32
+	begins bool // a group
+}
+
+// jump is a branch forward, from a segment to another one.
+type jump struct {
+	source uint32 // the segment that has the branch
+	from   uint32 // the segment of the target's region that was being read then
+	to     uint32
+	next   uint32 // the next one that leads to the same place, from 1; 0 if there is none
+}
+
+type block struct {
+	region uint32 // that its inside belongs to
+	jumps  uint32 // that lead to its end, the latest one, from 1; 0 if there is none
+	orElse uint32 // of an if without else so far: the jump that is made if the condition does not hold, from 1
+	loop   bool
 }
 
 func (m *module) typeOf(f uint32) *funcType { return &m.types[m.funcs[f]] }
@@ -29,56 +55,68 @@ func (m *module) typeOf(f uint32) *funcType { return &m.types[m.funcs[f]] }
 // plan reads a function, checks every index in it and adds up costs.
 func (m *module) plan(p *plan, t *funcType, f *body) {
 	m.pos, m.end = f.code.from, f.code.to
-	p.regions = append(p.regions[:0], costEnter+uint64(t.nParams+t.nResults)/2)
-	p.open = append(p.open[:0], 0)
-	p.calls, p.bulk, p.loops, p.instrs = false, false, 0, 0
+	p.segments = append(p.segments[:0], segment{cost: costEnter + uint64(t.nParams+t.nResults)/2, begins: true})
+	p.current, p.jumps = append(p.current[:0], 0), p.jumps[:0]
+	p.open = append(p.open[:0], block{})
+	p.calls, p.bulk = false, false
 	join := uint64(f.n) / localsPerMove
-	region := uint32(0)
+	instrs := 0
 	var i instr
 	for len(p.open) > 0 {
 		m.next(&i)
-		p.instrs++
+		instrs++
 		cost := i.cost()
+		top := &p.open[len(p.open)-1]
+		here := p.current[top.region]
 		switch i.op {
 		case opBlock, opLoop, opIf:
-			arity := uint64(1)
-			if i.s >= 0 {
-				if i.s >= int64(len(m.types)) {
-					m.fail(nil, "type %d is used, but there are %d", i.s, len(m.types))
-				}
-				arity = uint64(m.types[i.s].nParams + m.types[i.s].nResults)
-			} else if i.s < -64 || i.s > -1 || !validBlock[-i.s] {
-				m.fail(ErrUnsupported, "the block type %d is not supported", i.s)
-			}
-			if i.op == opLoop {
-				p.loops++
-				region = uint32(len(p.regions))
-				p.regions = append(p.regions, costLoop)
-			}
-			p.open = append(p.open, region)
-			cost += join + arity/localsPerMove
-			if i.op == opIf {
+			cost += join + m.arity(i.s)/localsPerMove
+			b := block{region: top.region}
+			switch i.op {
+			case opIf:
 				cost++
+				b.orElse = p.jump(here, here, 0)
+			case opLoop:
+				b.loop, b.region = true, uint32(len(p.current))
+				here = uint32(len(p.segments))
+				p.segments = append(p.segments, segment{cost: costLoop, begins: true})
+				p.current = append(p.current, here)
 			}
+			p.open = append(p.open, b)
 		case opElse:
 			cost += join
+			if top.orElse == 0 {
+				m.fail(nil, "there is an else without its if")
+			}
+			top.jumps = p.jump(here, here, top.jumps)
+			p.jumps[top.orElse-1].to, top.orElse = p.segment(top.region), 0
 		case opEnd:
-			// What follows belongs to the block around. The join itself may happen each time an inner loop is left,
-			// which is once for each round of the region around.
+			cost += join
+			b := *top
 			p.open = p.open[:len(p.open)-1]
-			if len(p.open) > 0 {
-				region = p.open[len(p.open)-1]
+			if b.loop || len(p.open) == 0 {
+				break
 			}
+			next := p.segment(b.region)
+			if b.orElse > 0 {
+				p.jumps[b.orElse-1].to = next
+			}
+			for j := b.jumps; j > 0; j = p.jumps[j-1].next {
+				p.jumps[j-1].to = next
+			}
+		case 0x0c, opBrIf:
 			cost += join
-		case 0x0c, opBrIf, opBrTable:
+			m.branch(p, here, i.a)
+		case opBrTable:
+			cost += join
 			if uint64(i.a) >= uint64(len(p.open)) {
-				m.fail(nil, "a branch leads %d blocks out, but there are %d", i.a, len(p.open))
+				m.branch(p, here, i.a) // fails
 			}
-			cost += join
+			for r := (reader{b: i.raw, pos: i.labels, end: len(i.raw)}); r.pos < r.end; {
+				m.branch(p, here, r.u32())
+			}
 		case opCall:
-			if uint64(i.a) >= uint64(len(m.funcs)) {
-				m.fail(nil, "function %d is used, but there are %d", i.a, len(m.funcs))
-			}
+			m.use(i.a, len(m.funcs), "function")
 			p.calls = true
 			cost += costCall
 			if int(i.a) < m.imported {
@@ -86,35 +124,113 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 				cost += costHost + uint64(c.nParams+c.nResults)
 			}
 		case opCallIndirect:
-			if uint64(i.a) >= uint64(len(m.types)) {
-				m.fail(nil, "type %d is used, but there are %d", i.a, len(m.types))
-			}
+			m.use(i.a, len(m.types), "type")
 			p.calls = true
 			c := &m.types[i.a]
 			cost += costIndirect + uint64(c.nParams+c.nResults)/2
 		case opLocalGet, opLocalSet, opLocalTee:
-			if uint64(i.a) >= uint64(f.n) {
-				m.fail(nil, "local %d is used, but there are %d", i.a, f.n)
-			}
+			m.use(i.a, f.n, "local")
 		case opGlobalGet, opGlobalSet:
-			if uint64(i.a) >= uint64(m.globals) {
-				m.fail(nil, "global %d is used, but there are %d", i.a, m.globals)
-			}
+			m.use(i.a, m.globals, "global")
 		case opRefFunc:
-			if uint64(i.a) >= uint64(len(m.funcs)) {
-				m.fail(nil, "function %d is used, but there are %d", i.a, len(m.funcs))
-			}
+			m.use(i.a, len(m.funcs), "function")
 		case opMemoryGrow:
 			p.bulk = true
 		case opMisc:
 			p.bulk = p.bulk || isBulk(i.sub)
 		}
-		p.regions[region] += cost
+		p.segments[here].cost += cost
 	}
 	if m.pos != m.end {
 		m.fail(nil, "code follows the end of a function")
 	}
-	p.frame = 1 + int64(f.n+p.instrs+f.n*p.loops)/frameUnit
+	p.frame = 1 + int64(f.n+instrs+f.n*(len(p.current)-1))/frameUnit
+	inside := uint64(costInside)
+	if m.c.precise {
+		inside = 0
+	}
+	p.group(inside)
+}
+
+// use checks an index of something of which there are n.
+func (m *module) use(i uint32, n int, what string) {
+	if uint64(i) >= uint64(n) {
+		m.fail(nil, "%s %d is used, but there are %d", what, i, n)
+	}
+}
+
+// arity is the number of operands and results of a block's type.
+func (m *module) arity(t int64) uint64 {
+	switch {
+	case t >= int64(len(m.types)):
+		m.fail(nil, "type %d is used, but there are %d", t, len(m.types))
+	case t >= 0:
+		return uint64(m.types[t].nParams + m.types[t].nResults)
+	case t < -64 || !validBlock[-t]:
+		m.fail(ErrUnsupported, "the block type %d is not supported", t)
+	}
+	return 1
+}
+
+// branch notes a branch to a label, if it leads forward and not out of the function.
+func (m *module) branch(p *plan, here, label uint32) {
+	if uint64(label) >= uint64(len(p.open)) {
+		m.fail(nil, "a branch leads %d blocks out, but there are %d", label, len(p.open))
+	}
+	target := len(p.open) - 1 - int(label)
+	if b := &p.open[target]; target > 0 && !b.loop {
+		b.jumps = p.jump(here, p.current[b.region], b.jumps)
+	}
+}
+
+func (p *plan) jump(source, from, next uint32) uint32 {
+	p.jumps = append(p.jumps, jump{source: source, from: from, next: next})
+	return uint32(len(p.jumps))
+}
+
+// segment begins a new segment of a region.
+func (p *plan) segment(region uint32) uint32 {
+	n := uint32(len(p.segments))
+	p.segments[p.current[region]].next = n
+	p.segments = append(p.segments, segment{})
+	p.current[region] = n
+	return n
+}
+
+// group puts segments into groups. What a group costs after its first segment is at most most, so that this much,
+// charged where a jump begins, pays for a jump into the middle of a group whose own charge was jumped over.
+func (p *plan) group(most uint64) {
+	groups := uint32(0)
+	for first := range p.segments {
+		if !p.segments[first].begins || p.segments[first].group > 0 {
+			continue // not the first one of a region
+		}
+		inside := uint64(0)
+		for i := uint32(first); ; i = p.segments[i].next {
+			s := &p.segments[i]
+			if inside += s.cost; i == uint32(first) || inside > most {
+				inside, s.begins = 0, true
+				groups++
+			}
+			s.group = groups
+			if s.next == 0 {
+				break
+			}
+		}
+	}
+	// A jump leaves its segment for good, until the region is run again, so one charge serves all jumps of a segment.
+	for _, j := range p.jumps {
+		if to := &p.segments[j.to]; !to.begins && to.group != p.segments[j.from].group {
+			p.segments[j.source].extra = most
+		}
+	}
+	for i := len(p.segments) - 1; i >= 0; i-- { // From the end: each one adds to the one before in its group.
+		s := &p.segments[i]
+		s.cost += s.extra
+		if s.next > 0 && !p.segments[s.next].begins {
+			s.cost += p.segments[s.next].cost
+		}
+	}
 }
 
 // validBlock tells which negative numbers, turned positive, are types of blocks.
@@ -161,29 +277,39 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 	out = w.enter(out, p)
 	m.pos, m.end = f.code.from, f.code.to
 	var i instr
-	loop := 0
-	for depth := 1; ; { // blocks that are open, not counting the outermost
+	p.open = append(p.open[:0], block{})
+	for n := 0; ; { // the segment
 		m.next(&i)
+		depth := len(p.open) // blocks that are open, counting the inner one around the body
 		switch i.op {
-		case opLoop:
-			depth++
-			loop++
+		case opBlock, opLoop, opIf:
+			p.open = append(p.open, block{loop: i.op == opLoop})
 			out = i.appendTo(out)
-			out = w.charge(out, p.regions[loop], depth)
-			continue
-		case opBlock, opIf:
-			depth++
-		case opEnd:
-			depth--
-			if depth == 0 {
-				out = append(out, opEnd)
-				if p.calls {
-					out = appendGlobal(out, opGlobalGet, w.depth)
-					out = append(appendSigned(append(out, opI64Const), p.frame), opI64Add)
-					out = appendGlobal(out, opGlobalSet, w.depth)
-				}
-				return append(out, opReturn, opEnd, opUnreachable, opEnd)
+			if i.op == opLoop {
+				n++
+				out = w.charge(out, p.segments[n].cost, depth+1)
 			}
+			continue
+		case opElse:
+			out = i.appendTo(out)
+			if n++; p.segments[n].begins {
+				out = w.charge(out, p.segments[n].cost, depth)
+			}
+			continue
+		case opEnd:
+			if depth == 1 {
+				return w.leave(append(out, opEnd), p)
+			}
+			loop := p.open[depth-1].loop
+			p.open = p.open[:depth-1]
+			out = i.appendTo(out)
+			if loop {
+				continue
+			}
+			if n++; p.segments[n].begins {
+				out = w.charge(out, p.segments[n].cost, depth-1)
+			}
+			continue
 		case opReturn:
 			out = appendU32(append(out, 0x0c), uint32(depth-1))
 			continue
@@ -212,10 +338,10 @@ func appendConst(out []byte, v uint64) []byte { return appendSigned(append(out, 
 // enter charges for a function and, if it calls others, for its frame. One test sees to both.
 func (w *writer) enter(out []byte, p *plan) []byte {
 	if !p.calls {
-		return w.charge(out, p.regions[0], 1)
+		return w.charge(out, p.segments[0].cost, 1)
 	}
 	out = appendGlobal(out, opGlobalGet, w.fuel)
-	out = append(appendConst(out, p.regions[0]), opI64Sub)
+	out = append(appendConst(out, p.segments[0].cost), opI64Sub)
 	out = appendGlobal(out, opGlobalSet, w.fuel)
 	out = appendGlobal(out, opGlobalGet, w.depth)
 	out = append(appendConst(out, uint64(p.frame)), opI64Sub)
@@ -223,6 +349,16 @@ func (w *writer) enter(out []byte, p *plan) []byte {
 	out = appendGlobal(out, opGlobalGet, w.fuel)
 	out = appendGlobal(out, opGlobalGet, w.depth)
 	return append(out, opI64Or, opI64Const, 0, opI64LtS, opBrIf, 1)
+}
+
+// leave ends a function, after its inner block.
+func (w *writer) leave(out []byte, p *plan) []byte {
+	if p.calls {
+		out = appendGlobal(out, opGlobalGet, w.depth)
+		out = append(appendSigned(append(out, opI64Const), p.frame), opI64Add)
+		out = appendGlobal(out, opGlobalSet, w.depth)
+	}
+	return append(out, opReturn, opEnd, opUnreachable, opEnd)
 }
 
 // charge takes a cost off the fuel and leaves for the trap if there is none left; depth blocks are open.

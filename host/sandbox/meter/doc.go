@@ -45,7 +45,7 @@
 //
 // wazero makes room for as many elements as a vector says it has before it reads them: a file of 14 bytes can ask for 160 GiB,
 // which ends the process. So rewrite first, and hand wazero only the result. The result is valid if and only if the
-// original is: what is added is well typed and leaves the stack as it was, blocks around a body keep the types that its
+// original is (but for a damaged name section, which is left out): what is added is well typed and leaves the stack as it was, blocks around a body keep the types that its
 // branches and its end must have, and no index means something else than before. That holds also for the limits set here on
 // locals, arity and tables, over which modules are refused with an error that wraps [ErrLimit]. The most that tables may grow to is
 // reduced to the limit in the result.

@@ -88,6 +88,7 @@ type instr struct {
 	s       int64
 	raw     []byte // the whole instruction
 	at      int    // in raw: where the immediates begin
+	labels  int    // in raw: where the labels of br_table begin
 }
 
 var kinds, miscKinds, vectorKinds = func() (k, misc, vec [256]kind) {
@@ -219,6 +220,7 @@ func (r *reader) next(i *instr) {
 		r.valueType()
 	case labels:
 		n := r.count(1)
+		i.labels = r.pos - from
 		i.a = 0 // becomes the highest label
 		for range n + 1 {
 			i.a = max(i.a, r.u32())

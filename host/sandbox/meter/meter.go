@@ -15,6 +15,8 @@ type Config struct {
 	StackDepth uint32
 	// TableSize is how many elements all tables of a module may have together. Default 1<<20, which are 8 MiB.
 	TableSize uint32
+
+	precise bool // makes each segment of code a group of its own, for tests
 }
 
 // What the export TrapExport answers.

@@ -91,10 +91,9 @@ func (m *module) read() {
 		}
 		m.end = m.pos + int(size)
 		if id == idCustom {
-			if m.name() == "name" {
-				m.names()
+			if m.name() != "name" || m.names() {
+				m.custom[last] = append(m.custom[last], span{start, m.end})
 			}
-			m.custom[last] = append(m.custom[last], span{start, m.end})
 			m.pos = m.end
 		} else {
 			m.pos = start
@@ -127,7 +126,9 @@ func (m *module) section(id byte) {
 		return
 	}
 	if id == idDataCount {
-		m.dataCount = m.u32()
+		if m.pos < m.end { // wazero takes an empty section for the number 0.
+			m.dataCount = m.u32()
+		}
 		return
 	}
 	n := m.count([...]int{idType: 3, idImport: 4, idFunction: 1, idTable: 3, idMemory: 2, idGlobal: 4, idExport: 3, idElement: 3, idCode: 3, idData: 2}[id])
@@ -400,8 +401,19 @@ func (m *module) readBody() {
 	m.pos, m.end = m.end, end
 }
 
-// names checks the vectors in the name section, which wazero reads.
-func (m *module) names() {
+// names tells whether the name section is in order. Damaged names are no reason to refuse a module, the specification says, but wazero
+// reads them, so they are left out.
+func (m *module) names() (ok bool) {
+	end := m.end
+	defer func() {
+		if p := recover(); p != nil {
+			if _, damaged := p.(*Error); !damaged {
+				panic(p)
+			}
+			ok = false
+		}
+		m.end = end
+	}()
 	for m.pos < m.end {
 		id := m.byte()
 		size := m.u32()
@@ -428,6 +440,7 @@ func (m *module) names() {
 		}
 		m.end = end
 	}
+	return true
 }
 
 func (m *module) nameMap() {
