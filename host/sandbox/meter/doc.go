@@ -6,13 +6,16 @@
 // Two variables: the fuel that is left and the depth of calls that is left. They are globals behind those of the module,
 // which cannot name them: every index in the code, in constants and in exports is checked against the original's numbers.
 //
-// Fuel is charged where a function begins and at the head of each loop. The charge at the head of a loop is the cost of all
-// instructions in its body, whichever way they are reached, but without those of loops inside, which charge for themselves.
-// That of a function is the cost of all its instructions outside of loops. If the fuel is then below zero, the function
-// leaves for a trap (unreachable). Instructions whose work depends on an operand charge for that beside: memory.copy, fill
-// and init one for each 4 bytes, those of tables one for each element, before they run; memory.grow and table.grow for what
-// they really added, after it. A call of a host function has a flat price; the host must bound for itself what its
-// functions do.
+// Fuel is charged for groups of code. A function without its loops, and each loop without those inside, is a region. It is cut
+// into segments where branches may arrive: at the ends of blocks and at else. Segments that follow each other in a region
+// form a group, as long as those behind the first cost no more than 100 together. A group is charged for in one go where it begins, which for the
+// first one is the beginning of the function or the head of the loop; most regions have only this one. A segment with a jump into
+// the middle of another group pays those 100 more. If the fuel is then below zero, the function leaves for a trap
+// (unreachable).
+//
+// Instructions whose work depends on an operand charge for that beside: memory.copy, fill and init one for each 4 bytes,
+// those of tables one for each element, before they run; memory.grow and table.grow for what they really added, after it. A
+// call of a host function has a flat price; the host must bound for itself what its functions do.
 //
 // The depth is charged by functions that call any other, and given back when they return. A function counts for one, plus
 // one for each 1024 values that its frame may have to hold: its locals, its instructions, and its locals once more for each
@@ -28,9 +31,14 @@
 // # Why a guest cannot get around it
 //
 // An instruction runs only after its charge. Control in WebAssembly is structured: the only jumps backward go to the head of a
-// loop, and a function begins only at its beginning. Between two such points control moves forward, so each instruction of
-// a region runs at most once for each time that its head was passed, and its head charged for all of it. Every sequence of
+// loop, and a function begins only at its beginning. Between two such points control moves forward through the text, so each
+// instruction of a region runs at most once for each time that the region is begun. A group is entered in one of two ways:
+// at its beginning, where all of it is charged for, or by a jump to a later segment of it. Then what is left of it costs at
+// most 100, which the segment that jumped has paid; it jumps once, since a jump leaves a segment for good. Every sequence of
 // instructions without end therefore passes infinitely many charges, each of at least 1, and the fuel is finite.
+//
+// So a call never uses less fuel than its instructions cost. It may use more: a group that is left in the middle was charged for
+// as a whole. Code of Go's compiler, whose functions jump by a table in a loop, uses up to ten times as much.
 //
 // The compiler reads what was checked here. Section sizes and vector lengths are verified, and all instructions are written
 // in their shortest form, so that nobody reads the result in another way than this package did. Instructions that it does not

@@ -243,18 +243,22 @@ func TestSame(t *testing.T) {
 // TestGo does the same with a module of the Go compiler and its runtime, and lets it run out of fuel at many places.
 func TestGo(t *testing.T) {
 	wasm := goGuest(t)
-	a := start(t, wasm, wazero.NewRuntimeConfig())
+	config, size := wazero.NewRuntimeConfig(), uint64(40)
+	if raceEnabled {
+		config, size = wazero.NewRuntimeConfigInterpreter(), 4
+	}
+	a := start(t, wasm, config)
 	rewritten := rewrite(t, wasm, meter.Config{Fuel: 300e6, StackDepth: 2000})
 	t.Logf("%d bytes, rewritten %d", len(wasm), len(rewritten))
-	b := start(t, rewritten, wazero.NewRuntimeConfig())
+	b := start(t, rewritten, config)
 	res, err := a.ExportedFunction("tasks").Call(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for task := range res[0] {
-		n := uint64(40)
+		n := size
 		if task == 3 {
-			n = 14
+			n = min(n, 14)
 		}
 		want, err := a.ExportedFunction("run").Call(t.Context(), task, n)
 		if err != nil {
@@ -265,6 +269,7 @@ func TestGo(t *testing.T) {
 			t.Errorf("task %d: got %v, %v, want %v", task, got, err, want)
 		}
 	}
+	b = start(t, rewrite(t, wasm, meter.Config{Fuel: 20e6}), config)
 	if _, err := b.ExportedFunction("run").Call(t.Context(), 3, 50); err == nil || trap(t, b) != meter.TrapNoFuel {
 		t.Errorf("got %v", err)
 	}
