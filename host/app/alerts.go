@@ -15,8 +15,13 @@ import (
 )
 
 var alertColumns = []report.Column{
-	{Name: "time"}, {Name: "severity"}, {Name: "score", Right: true}, {Name: "action"}, {Name: "check", Max: 40},
-	{Name: "entity_value", Max: 64}, {Name: "message", Max: 120},
+	{Name: "time"},
+	{Name: "severity"},
+	{Name: "score", Right: true},
+	{Name: "action"},
+	{Name: "check", Max: 40},
+	{Name: "entity_value", Max: 64},
+	{Name: "message", Max: 120},
 }
 
 // Selection says which checks `tocsin alerts` runs.

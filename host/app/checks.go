@@ -13,8 +13,14 @@ import (
 )
 
 var checkColumns = []report.Column{
-	{Name: "check"}, {Name: "severity"}, {Name: "score", Right: true}, {Name: "on"}, {Name: "category"}, {Name: "id", Right: true},
-	{Name: "title", Max: 60}, {Name: "parameter", Max: 48},
+	{Name: "check"},
+	{Name: "severity"},
+	{Name: "score", Right: true},
+	{Name: "on"},
+	{Name: "category"},
+	{Name: "id", Right: true},
+	{Name: "title", Max: 60},
+	{Name: "parameter", Max: 48},
 }
 
 // checkRow is the JSON shape of a check.

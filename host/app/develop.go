@@ -186,8 +186,8 @@ func (d DevPlugin) show(ctx context.Context, typ *endpoint.Type, sample *plugin.
 	if err != nil {
 		return err
 	}
-	if len(d.Set) > 0 {
-		for _, p := range pkg.Lint.Lint(ep, rc) {
+	for _, p := range pkg.Lint.Lint(ep, rc) { // made-up values may well be wrong
+		if slices.ContainsFunc(d.Set, func(set string) bool { return strings.HasPrefix(set, p.Field+"=") }) {
 			_, _ = fmt.Fprintf(d.Err, "warning: %s\n", p)
 		}
 	}
@@ -272,7 +272,7 @@ func (d DevPlugin) parameters(pkg *plugin.Package) (ep, rc map[string]any, err e
 		fields = pkg.Fields(d.Locale)
 	}
 	for _, f := range fields {
-		if f.Default == nil && (f.Required || f.Secret) {
+		if f.Default == nil && f.Required {
 			both[f.Part][f.Name] = madeUp(f, pkg.Name())
 		}
 	}

@@ -118,9 +118,19 @@ func summary(st capture.Stats, took time.Duration) string {
 }
 
 var flowColumns = []report.Column{
-	{Name: "first"}, {Name: "l4"}, {Name: "client", Max: 39}, {Name: "client_port", Right: true}, {Name: "server", Max: 39},
-	{Name: "server_port", Right: true}, {Name: "protocol", Max: 28}, {Name: "confidence"}, {Name: "packets", Right: true},
-	{Name: "bytes", Right: true}, {Name: "seconds", Right: true}, {Name: "hostname", Max: 48}, {Name: "community_id"},
+	{Name: "first"},
+	{Name: "l4"},
+	{Name: "client", Max: 39},
+	{Name: "client_port", Right: true},
+	{Name: "server", Max: 39},
+	{Name: "server_port", Right: true},
+	{Name: "protocol", Max: 28},
+	{Name: "confidence"},
+	{Name: "packets", Right: true},
+	{Name: "bytes", Right: true},
+	{Name: "seconds", Right: true},
+	{Name: "hostname", Max: 48},
+	{Name: "community_id"},
 }
 
 // Flows prints every flow of a capture at its end.

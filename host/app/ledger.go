@@ -50,8 +50,14 @@ func (l *Listing) ledger(ctx context.Context, readOnly bool) (*outbox.Store, err
 }
 
 var deliveryColumns = []report.Column{
-	{Name: "id"}, {Name: "created"}, {Name: "state"}, {Name: "recipient", Max: 24}, {Name: "endpoint", Max: 24},
-	{Name: "attempts", Right: true}, {Name: "alert", Max: 60}, {Name: "reason", Max: 80},
+	{Name: "id"},
+	{Name: "created"},
+	{Name: "state"},
+	{Name: "recipient", Max: 24},
+	{Name: "endpoint", Max: 24},
+	{Name: "attempts", Right: true},
+	{Name: "alert", Max: 60},
+	{Name: "reason", Max: 80},
 }
 
 func paintState(on bool) func(int, string) string {
@@ -222,8 +228,12 @@ func ListEndpoints(_ context.Context, l Listing) error {
 }
 
 var recipientColumns = []report.Column{
-	{Name: "recipient"}, {Name: "endpoint"}, {Name: "minimum_severity"}, {Name: "delivered", Right: true},
-	{Name: "queued", Right: true}, {Name: "dead", Right: true},
+	{Name: "recipient"},
+	{Name: "endpoint"},
+	{Name: "minimum_severity"},
+	{Name: "delivered", Right: true},
+	{Name: "queued", Right: true},
+	{Name: "dead", Right: true},
 }
 
 type recipientRow struct {

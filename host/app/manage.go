@@ -84,8 +84,14 @@ func (f *folder) find(name string) ([]*plugin.Package, error) {
 }
 
 var pluginColumns = []report.Column{
-	{Name: "name"}, {Name: "version"}, {Name: "world"}, {Name: "state"}, {Name: "generation", Right: true}, {Name: "size", Right: true},
-	{Name: "file"}, {Name: "description", Max: 70},
+	{Name: "name"},
+	{Name: "version"},
+	{Name: "world"},
+	{Name: "state"},
+	{Name: "generation", Right: true},
+	{Name: "size", Right: true},
+	{Name: "file"},
+	{Name: "description", Max: 70},
 }
 
 type pluginRow struct {

@@ -42,6 +42,7 @@ func (l *live) allow(granted *store.Grants, manifests ...*plugin.Manifest) error
 				p.Grants = append(p.Grants, g)
 			}
 		}
+		p.Timeout = max(p.Timeout, m.Limits.Timeout)
 		p.Exec = p.Exec || m.Exec != nil && (!granted.Known || granted.Has(store.WishExec))
 	}
 	l.policy.Store(&p)
@@ -142,7 +143,7 @@ func newLiveExecutor(x *egress.Executor, ls lives) *executor {
 func (x *executor) Do(ctx context.Context, r *pdk.Request, p egress.Policy) (*pdk.Response, *pdk.TransportError) {
 	if l := x.of[p.Secrets]; l != nil {
 		now := l.policy.Load()
-		p.Grants, p.Exec = now.Grants, now.Exec
+		p.Grants, p.Exec, p.Timeout = now.Grants, now.Exec, now.Timeout
 	}
 	return x.Executor.Do(ctx, r, p)
 }

@@ -141,11 +141,9 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		name := strings.TrimPrefix(p.Field, "endpoint.")
 		fail("parameters."+name, "%s: %s", name, p.Message)
 	}
-	policy := *l.policy.Load()
-	policy.Timeout = pkg.Manifest.Limits.Timeout
 	d := &deliver.Endpoint{
-		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Guest: handle, Composer: handle, Params: params.guest,
-		Policy: policy, Recipients: map[string]deliver.Recipient{},
+		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Live: handle.Manifest, Guest: handle, Composer: handle, Params: params.guest,
+		Policy: *l.policy.Load(), Recipients: map[string]deliver.Recipient{},
 	}
 	out := &resolvedEndpoint{live: l, deliver: d, row: outbox.EndpointRow{
 		Name: e.Name, Type: e.Type, Config: record(params.written, l.hidden["endpoint"]),

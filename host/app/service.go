@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -220,8 +221,8 @@ func (a *App) tidy(ctx context.Context) error {
 // taken even if one fails.
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
-	for i := len(a.stops) - 1; i >= 0; i-- {
-		errs = append(errs, a.stops[i](ctx))
+	for _, stop := range slices.Backward(a.stops) {
+		errs = append(errs, stop(ctx))
 	}
 	a.stops = nil
 	return errors.Join(errs...)

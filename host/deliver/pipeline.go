@@ -59,7 +59,10 @@ type Composer interface {
 type Endpoint struct {
 	Name, TypeName string
 	Manifest       *plugin.Manifest
-	Guest          Guest
+	// Live, if set, gives the manifest of the version of the plug-in that serves now: its batch and rate are kept, while
+	// Limits.Parallel is Manifest's. It is called concurrently.
+	Live  func() *plugin.Manifest
+	Guest Guest
 	// Composer may be nil: the text is then the alert's message.
 	Composer Composer
 	// Params has placeholders in place of secrets; Policy.Secrets replaces them.

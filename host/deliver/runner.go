@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
 // runner serves one endpoint: a dispatcher that leases, and up to Limits.Parallel batches under way.
@@ -14,15 +15,17 @@ type runner struct {
 	Endpoint
 	p        *Pipeline
 	log      *slog.Logger
-	max      int // deliveries in a batch
 	parallel int
-	pace     *pace
 	health   health
 	doubts   doubts
 	// ahead is a batch of another recipient that came while one was being filled; the dispatcher's own.
 	ahead []alert.Delivery
 
 	busy, turns int // guarded by p.mu: batches held, and how often something was looked for
+
+	mu   sync.Mutex // mu guards what follows
+	pace *pace
+	rate plugin.Rate // that the pace was made for
 }
 
 func newRunner(p *Pipeline, e Endpoint) *runner {
@@ -32,10 +35,32 @@ func newRunner(p *Pipeline, e Endpoint) *runner {
 	}
 	e.Policy.Timeout = min(e.Policy.Timeout, maxTimeout)
 	return &runner{
-		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name),
-		max: min(max(m.Batch.Max, 1), maxBatch), parallel: min(max(m.Limits.Parallel, 1), maxParallel),
-		pace: newPace(m.Rate.Count, m.Rate.Per),
+		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), parallel: min(max(m.Limits.Parallel, 1), maxParallel),
+		pace: newPace(m.Rate.Count, m.Rate.Per), rate: m.Rate,
 	}
+}
+
+// manifest is that of the version of the plug-in that serves now.
+func (r *runner) manifest() *plugin.Manifest {
+	if r.Live != nil {
+		return r.Live()
+	}
+	return r.Manifest
+}
+
+// most is how many deliveries a batch may have.
+func (r *runner) most() int { return min(max(r.manifest().Batch.Max, 1), maxBatch) }
+
+// turn waits until the rate limit allows a request; false if ctx was done first. A version with another rate begins anew.
+func (r *runner) turn(ctx context.Context) bool {
+	rate := r.manifest().Rate
+	r.mu.Lock()
+	if r.rate != rate {
+		r.rate, r.pace = rate, newPace(rate.Count, rate.Per)
+	}
+	p := r.pace
+	r.mu.Unlock()
+	return p.wait(ctx)
 }
 
 // run leases batches and delivers them until stop is done, and returns when the last one is settled.
@@ -72,7 +97,7 @@ func (r *runner) next(stop, work context.Context) []alert.Delivery {
 		return batch
 	}
 	for failed := 0; stop.Err() == nil; {
-		limit := r.max
+		limit := r.most()
 		if r.health.onTrial() {
 			limit = 1
 		}
@@ -114,13 +139,13 @@ func (r *runner) untilNext(ctx context.Context) (time.Duration, error) {
 
 // fill waits up to the batch window for more deliveries of the same recipient.
 func (r *runner) fill(stop, work context.Context, wake <-chan struct{}, batch []alert.Delivery) []alert.Delivery {
-	window := r.Manifest.Batch.Window
-	if window <= 0 || len(batch) >= r.max {
+	window, most := r.manifest().Batch.Window, r.most()
+	if window <= 0 || len(batch) >= most {
 		return batch
 	}
 	t := time.NewTimer(window)
 	defer t.Stop()
-	for len(batch) < r.max {
+	for len(batch) < most {
 		select {
 		case <-wake:
 		case <-t.C:
@@ -128,7 +153,7 @@ func (r *runner) fill(stop, work context.Context, wake <-chan struct{}, batch []
 		case <-stop.Done():
 			return batch
 		}
-		more, err := r.p.Outbox.Lease(work, r.Name, r.max-len(batch))
+		more, err := r.p.Outbox.Lease(work, r.Name, most-len(batch))
 		switch {
 		case err != nil:
 			return batch // the next lease meets the same error and reports it

@@ -129,6 +129,9 @@ func checkRequest(m *plugin.Manifest, path string, r *pdk.Request) error {
 	return problem(path, "it has neither http nor exec; a newer tocsin may know its kind")
 }
 
+// secretPrefix begins what stands for a secret; see egress.Secrets.
+const secretPrefix = "tocsin-secret-"
+
 func checkHTTP(path string, h *pdk.HTTPRequest) error {
 	switch h.Method {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE":
@@ -150,6 +153,9 @@ func checkHTTP(path string, h *pdk.HTTPRequest) error {
 		at := fmt.Sprintf("%s.headers[%d]", path, i)
 		if !isToken(f.Name) {
 			return problem(at+".name", "%s is no header name", quote(f.Name))
+		}
+		if strings.Contains(strings.ToLower(f.Name), secretPrefix) {
+			return problem(at+".name", "a secret's placeholder cannot be the name of a header; it can stand in a value")
 		}
 		if len(f.Value) > maxHeaderLen {
 			return problem(at+".value", "it is %d bytes long; the most is %d", len(f.Value), maxHeaderLen)

@@ -105,8 +105,10 @@ func TestRecords(t *testing.T) {
 		}
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	want := &Record{Name: "webhook", Version: "1.2.3", Hash: Hash{1}, File: "x.wasm", Generation: 3, Since: now,
-		Pending: &Pending{Version: "2.0.0", Hash: Hash{2}, File: "y.wasm", Reason: "it wants more", Since: now}}
+	want := &Record{
+		Name: "webhook", Version: "1.2.3", Hash: Hash{1}, File: "x.wasm", Generation: 3, Since: now,
+		Pending: &Pending{Version: "2.0.0", Hash: Hash{2}, File: "y.wasm", Reason: "it wants more", Since: now},
+	}
 	if err := s.SetRecord(want); err != nil {
 		t.Fatal(err)
 	}
