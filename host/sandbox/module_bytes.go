@@ -13,10 +13,10 @@ const (
 	wasiModule = "wasi_snapshot_preview1"
 )
 
-// prepare copies a module for the compiler: custom sections are left out, since they are the package's affair, would make a
-// compiled module's cache key depend on its translations, and are not checked by the meter; and the imports of Extism's
-// environment are renamed to ours. It refuses imports that this host does not have. The second result tells
-// whether the module has a memory.
+// prepare copies a module for the compiler: custom sections other than the names of functions, by which a crash is
+// explained, are left out, since they are the package's affair and would make a compiled module's cache key depend on its
+// translations; and the imports of Extism's environment are renamed to ours. It refuses imports that this host does not
+// have. The second result tells whether the module has a memory.
 func prepare(plugin string, wasm []byte) (module []byte, memory bool, err error) {
 	bad := func(format string, a ...any) error {
 		return &CompileError{Plugin: plugin, Reason: fmt.Sprintf(format, a...)}
@@ -42,7 +42,9 @@ func prepare(plugin string, wasm []byte) (module []byte, memory bool, err error)
 		pos = end
 		switch id {
 		case 0:
-			continue
+			if length, n := uleb32(wasm[body:end]); n != 1 || length != 4 || string(wasm[body+n:min(end, body+n+4)]) != "name" {
+				continue
+			}
 		case 2:
 			from := len(out) + body - start
 			out = append(out, wasm[start:end]...)

@@ -145,6 +145,27 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestNames checks that a crash names the function it happened in, and that damaged names are no reason to refuse a module.
+func TestNames(t *testing.T) {
+	r := newRuntime(t, Options{})
+	for _, c := range []struct {
+		names, want string
+	}{
+		{"\x01\x08\x01\x00\x05crash", ".crash() i32"},
+		{"\x01\x05\xff\xff\xff\xff\x0f", "() i32"},
+	} {
+		m, err := r.Compile(t.Context(), "p", asm{body: code(opUnreachable), custom: [][]byte{customSection("name", []byte(c.names))}}.bytes(), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.Call(t.Context(), "render", nil)
+		var trap *TrapError
+		if !errors.As(err, &trap) || !strings.Contains(trap.Detail, c.want) {
+			t.Errorf("got %v, want %q in it", err, c.want)
+		}
+	}
+}
+
 // TestKernelOverwrite is the reason for env.go: with the SDK's own kernel, a guest that overwrites the size of a block to
 // make it its own successor hangs the next allocation for ever.
 func TestKernelOverwrite(t *testing.T) {
