@@ -38,7 +38,7 @@
 // instructions without end therefore passes infinitely many charges, each of at least 1, and the fuel is finite.
 //
 // So a call never uses less fuel than its instructions cost. It may use more: a group that is left in the middle was charged for
-// as a whole. Code of Go's compiler, whose functions jump by a table in a loop, uses up to ten times as much.
+// as a whole. Code of the Go compiler, whose functions jump by a table in a loop, uses several times as much.
 //
 // The compiler reads what was checked here. Section sizes and vector lengths are verified, and all instructions are written
 // in their shortest form, so that nobody reads the result in another way than this package did. Instructions that it does not

@@ -75,6 +75,7 @@ func TestHostile(t *testing.T) {
 		{"tables", "run", meter.TrapNoFuel},
 		{"brtable", "run", meter.TrapNoFuel},
 		{"nested", "run", meter.TrapNoFuel},
+		{"chase", "run", meter.TrapNoFuel},
 		{"multivalue", "run", meter.TrapNoFuel},
 		{"reenter", "0", meter.TrapNoFuel},
 		{"reenter", "1", meter.TrapNone}, // The trap is the host's, which does not call deeper than its own stack allows.
