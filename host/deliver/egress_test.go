@@ -43,7 +43,7 @@ func TestOverTheNetwork(t *testing.T) {
 			http.Error(w, "failed for "+r.RequestURI, 500)
 		case strings.Contains(text, "429"):
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "slow down, "+canary, 429)
+			http.Error(w, "slow down, "+canary, http.StatusTooManyRequests)
 		case strings.Contains(text, "reset"):
 			c, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {

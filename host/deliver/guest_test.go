@@ -140,8 +140,10 @@ func TestRenderRejects(t *testing.T) {
 				case d.Text == "good":
 					out.Requests = append(out.Requests, one(in, d))
 				default:
-					out.Rejected = append(out.Rejected, pdk.Verdict{Delivery: d.ID, Reason: "why " + d.Text,
-						Outcome: map[string]pdk.Outcome{"never": pdk.Rejected, "skip": pdk.Skipped}[d.Text]})
+					out.Rejected = append(out.Rejected, pdk.Verdict{
+						Delivery: d.ID, Reason: "why " + d.Text,
+						Outcome: map[string]pdk.Outcome{"never": pdk.Rejected, "skip": pdk.Skipped}[d.Text],
+					})
 				}
 			}
 			return out, nil
@@ -247,8 +249,10 @@ func TestMixedAnswer(t *testing.T) {
 			first = false
 			ids := in.Request.Deliveries
 			return &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{
-				{Delivery: ids[0], Outcome: pdk.Duplicate}, {Delivery: ids[1], Outcome: pdk.Rejected, Reason: "mapping"},
-				{Delivery: ids[2], Outcome: pdk.Retry, Reason: "busy"}, {Delivery: "unknown", Outcome: pdk.Delivered},
+				{Delivery: ids[0], Outcome: pdk.Duplicate},
+				{Delivery: ids[1], Outcome: pdk.Rejected, Reason: "mapping"},
+				{Delivery: ids[2], Outcome: pdk.Retry, Reason: "busy"},
+				{Delivery: "unknown", Outcome: pdk.Delivered},
 				{Outcome: pdk.Delivered, ProviderID: "rest"},
 			}}, nil
 		}}

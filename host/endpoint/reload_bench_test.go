@@ -3,7 +3,6 @@ package endpoint_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -34,7 +33,7 @@ func BenchmarkDropToServing(b *testing.B) {
 				b.Fatal(err)
 			}
 			w.registry = endpoint.NewRegistry(rt, w.dir)
-			w.registry.Use(w.store, slog.New(slog.NewTextHandler(io.Discard, nil)))
+			w.registry.Use(w.store, slog.New(slog.DiscardHandler))
 			w.registry.Scan()
 			if w.handle, err = w.registry.Handle(b.Context(), "webhook"); err != nil {
 				b.Fatal(err)
