@@ -73,8 +73,12 @@ func webhookVersion(t testing.TB, version string, module []byte) []byte {
 // configured is a folder with a configuration that sends everything to one webhook.
 func configured(t testing.TB, url string) *config.Config {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "plugins.d"), 0o755); err != nil {
+	return configuredIn(t, t.TempDir(), fmt.Sprintf("webhook_url = %q", url))
+}
+
+func configuredIn(t testing.TB, dir, params string) *config.Config {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, "plugins.d"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	base, err := os.UserCacheDir()
@@ -82,7 +86,7 @@ func configured(t testing.TB, url string) *config.Config {
 		base = os.TempDir()
 	}
 	t.Setenv("TOCSIN_CACHE", filepath.Join(base, "tocsin", "test-compiled"))
-	text := fmt.Sprintf("[[endpoint]]\nname = \"hook\"\ntype = \"webhook\"\nparameters = { webhook_url = %q }\n[[recipient]]\nname = \"all\"\nendpoint = \"hook\"\n", url)
+	text := fmt.Sprintf("[[endpoint]]\nname = \"hook\"\ntype = \"webhook\"\nparameters = { %s }\n[[recipient]]\nname = \"all\"\nendpoint = \"hook\"\n", params)
 	cfg, err := config.Parse(filepath.Join(dir, "tocsin.toml"), []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -294,5 +298,44 @@ func TestNewVersionsHaveToFit(t *testing.T) {
 	}
 	if len(sink.seen) != 0 {
 		t.Error("the request was made without a grant")
+	}
+}
+
+// TestConfigurationOfANewVersion changes the plug-in and the configuration while nothing runs, so that the configuration
+// fits the version in the folder only: that one is taken.
+func TestConfigurationOfANewVersion(t *testing.T) {
+	p := build.ForTest(t, "webhook")
+	parts := p.Parts()
+	const required = `"required": ["webhook_url"`
+	parts.Lint = []byte(strings.Replace(string(parts.Lint), required, required+`, "signing_secret"`, 1))
+	strict, err := plugin.Pack(p.Module(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const short, long = `webhook_url = "http://127.0.0.1:9/"`, `webhook_url = "http://127.0.0.1:9/", signing_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	for _, c := range []struct {
+		name, params, version, fails string
+		wasm                         []byte
+	}{
+		{"first", long, "0.1.0", "", strict},
+		{"the old version runs on", short, "", "signing_secret", strict},
+		{"the new one is taken", short, "0.2.0", "", webhookVersion(t, "0.2.0", nil)},
+	} {
+		cfg := configuredIn(t, dir, c.params)
+		drop(t, cfg, c.wasm)
+		a, err := New(t.Context(), Deps{Config: cfg, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			if c.fails == "" || !strings.Contains(err.Error(), c.fails) {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		if rec, err := a.plugins.Record("webhook"); c.fails != "" || err != nil || rec.Version != c.version {
+			t.Errorf("%s: got %+v, %v", c.name, rec, err)
+		}
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
 	}
 }
