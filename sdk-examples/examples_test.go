@@ -20,7 +20,7 @@ import (
 
 // project makes an author's folder in a language and builds it; the test is skipped where the toolchain is missing, or fails
 // with TOCSIN_GUESTS=required, as in CI.
-func project(t *testing.T, language string) string {
+func project(t testing.TB, language string) string {
 	t.Helper()
 	missing := func(what string) {
 		t.Helper()
@@ -188,5 +188,41 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// BenchmarkRender is a call of render with ten alerts, in each language.
+func BenchmarkRender(b *testing.B) {
+	rt, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer rt.Close(b.Context())
+	in := &pdk.RenderInput{
+		Now: 1718000100000, Locale: "en",
+		Endpoint: pdk.Params{"server_url": "https://ntfy.example.org"}, Recipient: pdk.Params{"topic": "t"},
+	}
+	for _, s := range plugin.Samples()[:10] {
+		in.Deliveries = append(in.Deliveries, pdk.Delivery{ID: s.Alert.ID, Alert: s.Alert, Text: strings.Repeat(s.Alert.Message+"\n", 6), Subject: s.Alert.Title, Attempt: 1})
+	}
+	for _, language := range sdkexamples.Languages() {
+		b.Run(language, func(b *testing.B) {
+			pkg, err := scaffold.Pack(project(b, language))
+			if err != nil {
+				b.Fatal(err)
+			}
+			typ, err := endpoint.Load(b.Context(), rt, pkg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer typ.Close(b.Context())
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := typ.Render(b.Context(), in); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(pkg.Module())), "module-bytes")
+		})
 	}
 }
