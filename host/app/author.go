@@ -233,6 +233,22 @@ func openPlugin(ctx context.Context, path string, fresh bool) (*plugin.Package, 
 	return p, nil
 }
 
+// checkPlugin lists all that is wrong with a package, a development folder, or an author's folder as it was built last.
+func checkPlugin(path string) []plugin.Problem {
+	if !scaffold.IsProject(path) {
+		_, problems := plugin.CheckFile(path)
+		return problems
+	}
+	p, err := scaffold.Pack(path)
+	if bad, ok := errors.AsType[*plugin.Invalid](err); ok {
+		return bad.Problems
+	}
+	if err != nil {
+		return []plugin.Problem{{Message: err.Error()}}
+	}
+	return p.Check()
+}
+
 // withEndpoint compiles an endpoint's module for the time of f. What the guest logs goes to standard error.
 func withEndpoint(ctx context.Context, s Streams, pkg *plugin.Package, f func(*endpoint.Type) error) (err error) {
 	rt, err := sandbox.New(sandbox.Options{Log: guestLog(s)})

@@ -80,11 +80,11 @@ func UnpackPlugin(s Streams, file, dir string) error {
 	return err
 }
 
-// LintPlugins prints every mistake of the given packages; the error says how many packages cannot be used.
+// LintPlugins prints every mistake of the given packages, which may be author's folders that are built; the error says how many packages cannot be used.
 func LintPlugins(s Streams, paths []string) error {
 	broken := 0
 	for _, path := range paths {
-		_, problems := plugin.CheckFile(path)
+		problems := checkPlugin(path)
 		bad := false
 		for _, p := range problems {
 			kind := "error"
