@@ -227,13 +227,8 @@ func InstallPlugin(s Streams, path string, o InstallOptions) error {
 	if err != nil {
 		return err
 	}
-	if q != nil {
-		if !o.LiftQuarantine {
-			return fmt.Errorf("%s: this very version is in quarantine: %s; install another, or add --lift-quarantine to try it again", path, q.Reason)
-		}
-		if err := f.store.Lift(q.Hash); err != nil {
-			return err
-		}
+	if q != nil && !o.LiftQuarantine {
+		return fmt.Errorf("%s: this very version is in quarantine: %s; install another, or add --lift-quarantine to try it again", path, q.Reason)
 	}
 	if err := os.MkdirAll(f.cfg.Plugins.Folder, 0o755); err != nil {
 		return err
@@ -246,6 +241,9 @@ func InstallPlugin(s Streams, path string, o InstallOptions) error {
 		case old.Path == target:
 			return fmt.Errorf("%s holds another plug-in, %s: rename that file first", target, old.Name())
 		}
+	}
+	if err := f.store.Lift(store.Hash(p.Hash)); err != nil { // before a running service sees the file
+		return err
 	}
 	if err := replaceFile(target, p.Wasm); err != nil {
 		return err

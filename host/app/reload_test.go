@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	replacements = flag.Int("replacements", 9, "how often TestReloadUnderLoad replaces the plug-in")
+	replacements = flag.Int("replacements", 6, "how often TestReloadUnderLoad replaces the plug-in")
 	rate         = flag.Int("rate", 2000, "alerts a second in TestReloadUnderLoad")
 )
 
