@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -219,37 +220,47 @@ func preview(out *pdk.RenderOutput, sample string, color bool) string {
 	var b strings.Builder
 	indent := func(text string) {
 		for line := range strings.Lines(text) {
-			b.WriteString("  " + strings.TrimRight(line, "\r\n") + "\n")
+			b.WriteString("  " + visible(strings.TrimRight(line, "\r\n")) + "\n")
 		}
 	}
 	fmt.Fprintf(&b, "for the sample alert %q it would send:\n", sample)
 	for _, r := range out.Requests {
 		switch {
 		case r.HTTP != nil:
-			fmt.Fprintf(&b, "\n  %s\n", report.Bold(color, r.HTTP.Method+" "+r.HTTP.URL))
+			fmt.Fprintf(&b, "\n  %s\n", report.Bold(color, visible(r.HTTP.Method+" "+r.HTTP.URL)))
 			for _, h := range r.HTTP.Headers {
-				fmt.Fprintf(&b, "  %s %s\n", report.Dim(color, h.Name+":"), h.Value)
+				fmt.Fprintf(&b, "  %s %s\n", report.Dim(color, visible(h.Name)+":"), visible(h.Value))
 			}
 			if r.HTTP.Basic != nil {
-				fmt.Fprintf(&b, "  %s Basic, user %s\n", report.Dim(color, "Authorization:"), r.HTTP.Basic.User)
+				fmt.Fprintf(&b, "  %s Basic, user %s\n", report.Dim(color, "Authorization:"), visible(r.HTTP.Basic.User))
 			}
 			if r.HTTP.Sign != nil {
-				fmt.Fprintf(&b, "  signed as %s, id %s\n", r.HTTP.Sign.Scheme, r.HTTP.Sign.ID)
+				fmt.Fprintf(&b, "  signed as %s, id %s\n", visible(r.HTTP.Sign.Scheme), visible(r.HTTP.Sign.ID))
 			}
 			b.WriteString("\n")
 			indent(r.HTTP.Body)
 		case r.Exec != nil:
-			fmt.Fprintf(&b, "\n  %s\n\n", report.Bold(color, strings.Join(append([]string{r.Exec.Script}, r.Exec.Args...), " ")))
+			fmt.Fprintf(&b, "\n  %s\n\n", report.Bold(color, visible(strings.Join(append([]string{r.Exec.Script}, r.Exec.Args...), " "))))
 			indent(r.Exec.Stdin)
 		}
 		if r.Note != "" {
-			fmt.Fprintf(&b, "  note: %s\n", r.Note)
+			fmt.Fprintf(&b, "  note: %s\n", visible(r.Note))
 		}
 	}
 	for _, v := range out.Rejected {
-		fmt.Fprintf(&b, "\n  no request: %s %s\n", v.Outcome, v.Reason)
+		fmt.Fprintf(&b, "\n  no request: %s %s\n", v.Outcome, visible(v.Reason))
 	}
 	return b.String()
+}
+
+// visible shows characters that a terminal would obey, or that turn a line around, as a replacement character.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 func (d DevPlugin) sample() (*plugin.Sample, error) {
