@@ -76,8 +76,8 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 			v.Set(reflect.ValueOf(x))
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(r, v.Field(i), depth)
+		for _, field := range v.Fields() {
+			fill(r, field, depth)
 		}
 	default:
 		panic("a message has a field of kind " + v.Kind().String() + ": teach fill, reader and writer")
@@ -133,8 +133,8 @@ func dropRaw(v reflect.Value) {
 		if f := v.FieldByName("Raw"); f.IsValid() {
 			f.SetBytes(nil)
 		}
-		for i := range v.NumField() {
-			dropRaw(v.Field(i))
+		for _, field := range v.Fields() {
+			dropRaw(field)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
@@ -252,11 +252,13 @@ func FuzzDecode(f *testing.F) {
 func batch(n int) *RenderInput {
 	in := &RenderInput{Now: 1718000100000, Locale: "en", Endpoint: Params{"webhook_url": "https://alerts.example.org/hook"}}
 	for range n {
-		a := Alert{ID: "0192f0c1-8a3e-7c51-9d0e-3f6f3b1c2a44", Entity: "flow", EntityID: 4, EntityValue: "192.0.2.7:50312 -> 198.51.100.9:443",
+		a := Alert{
+			ID: "0192f0c1-8a3e-7c51-9d0e-3f6f3b1c2a44", Entity: "flow", EntityID: 4, EntityValue: "192.0.2.7:50312 -> 198.51.100.9:443",
 			AlertID: 26, Check: "flow/tls_certificate_expired", Title: "TLS certificate expired", Category: "security", Severity: "error",
 			SeverityID: 5, Score: 100, Action: "store", Tstamp: 1718000000, Time: "2024-06-10T06:13:20.000000Z", L4: "TCP",
 			Message: "The certificate of intranet.example expired 12 days ago", Client: "192.0.2.7", ClientPort: 50312,
-			Server: "198.51.100.9", ServerPort: 443, Protocol: "TLS", Packets: [2]uint64{12, 14}, Bytes: [2]uint64{1830, 9214}}
+			Server: "198.51.100.9", ServerPort: 443, Protocol: "TLS", Packets: [2]uint64{12, 14}, Bytes: [2]uint64{1830, 9214},
+		}
 		in.Deliveries = append(in.Deliveries, Delivery{ID: "0192f0c1-a000-7000-8000-000000000001", Alert: a, Text: a.Message, Subject: a.Title, Attempt: 1})
 	}
 	return in

@@ -83,7 +83,7 @@ func panicText(p any) string {
 }
 
 // served is what the exports run. Serve sets it while the module is initialised, before the first call.
-var served *Endpoint
+var served *Endpoint //nolint:unused // read by the exports, which only a module has
 
 // Serve makes e the module's endpoint. Call it from an init function: the host calls a module's init functions, then
 // its exports, and never main.

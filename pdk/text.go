@@ -90,11 +90,12 @@ func EscapeMarkdown(s string) string {
 // JoinURL puts elements behind a base URL with one slash between each. The elements are taken as they are, since a
 // placeholder must not be changed: escape them with EscapePath where they come from outside.
 func JoinURL(base string, elems ...string) string {
-	u := strings.TrimRight(base, "/")
+	var u strings.Builder
+	u.WriteString(strings.TrimRight(base, "/"))
 	for _, e := range elems {
-		u += "/" + strings.Trim(e, "/")
+		u.WriteString("/" + strings.Trim(e, "/"))
 	}
-	return u
+	return u.String()
 }
 
 // EscapePath percent-encodes s for use as one path segment or query value of a URL (RFC 3986).

@@ -84,12 +84,31 @@ func TestEscape(t *testing.T) {
 func TestParams(t *testing.T) {
 	p := Params{"s": "x", "e": "", "n": nil, "f": -1001234567890.0, "h": 1.5, "i": int64(7), "b": true, "bs": "false", "l": []any{"a", 2.0}, "ns": "12"}
 	for _, c := range []struct{ got, want any }{
-		{p.String("s", "d"), "x"}, {p.String("e", "d"), ""}, {p.String("n", "d"), "d"}, {p.String("missing", "d"), "d"},
-		{p.String("f", ""), "-1001234567890"}, {p.String("i", ""), "7"}, {p.String("b", ""), "true"}, {p.String("l", "d"), "d"},
-		{p.Int("f", 1), int64(-1001234567890)}, {p.Int("h", 3), int64(3)}, {p.Int("i", 1), int64(7)}, {p.Int("ns", 1), int64(12)}, {p.Int("s", 9), int64(9)},
-		{p.Bool("b", false), true}, {p.Bool("bs", true), false}, {p.Bool("s", true), true},
-		{p.Strings("l"), []string{"a", "2"}}, {p.Strings("s"), []string{"x"}}, {p.Strings("e"), []string(nil)}, {p.Strings("b"), []string(nil)},
-		{p.Has("s"), true}, {p.Has("e"), false}, {p.Has("n"), false}, {p.Has("missing"), false}, {Params(nil).String("s", "d"), "d"},
+		{p.String("s", "d"), "x"},
+		{p.String("e", "d"), ""},
+		{p.String("n", "d"), "d"},
+		{p.String("missing", "d"), "d"},
+		{p.String("f", ""), "-1001234567890"},
+		{p.String("i", ""), "7"},
+		{p.String("b", ""), "true"},
+		{p.String("l", "d"), "d"},
+		{p.Int("f", 1), int64(-1001234567890)},
+		{p.Int("h", 3), int64(3)},
+		{p.Int("i", 1), int64(7)},
+		{p.Int("ns", 1), int64(12)},
+		{p.Int("s", 9), int64(9)},
+		{p.Bool("b", false), true},
+		{p.Bool("bs", true), false},
+		{p.Bool("s", true), true},
+		{p.Strings("l"), []string{"a", "2"}},
+		{p.Strings("s"), []string{"x"}},
+		{p.Strings("e"), []string(nil)},
+		{p.Strings("b"), []string(nil)},
+		{p.Has("s"), true},
+		{p.Has("e"), false},
+		{p.Has("n"), false},
+		{p.Has("missing"), false},
+		{Params(nil).String("s", "d"), "d"},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {
 			t.Errorf("got %#v, want %#v", c.got, c.want)

@@ -293,6 +293,7 @@ func (t *hostTable) learn(h *hot, s *dissect.State) {
 		if s.Meta != nil && s.Meta.DHCP != nil && s.Meta.DHCP.Hostname != "" {
 			t.name(x, host, s.Meta.DHCP)
 		}
+	default: // says nothing of hosts
 	}
 }
 

@@ -55,7 +55,7 @@ func TestAppendJSON(t *testing.T) {
 		"dhcp.message_type": 1.0, "ntp.version": 4.0, "credentials.user": "u", "credentials.password": true,
 	} {
 		var v any = got
-		for _, k := range strings.Split(path, ".") {
+		for k := range strings.SplitSeq(path, ".") {
 			v, _ = v.(map[string]any)[k]
 		}
 		if v != want {

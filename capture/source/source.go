@@ -234,7 +234,7 @@ func (r *Reader) skip(n int64) (int64, error) {
 
 // damage says what is wrong with the compressed input, "" if nothing is.
 func (r *Reader) damage() string {
-	if !r.zipped || r.err == nil || r.err == io.EOF {
+	if !r.zipped || r.err == nil || errors.Is(r.err, io.EOF) {
 		return ""
 	}
 	switch {
@@ -245,8 +245,7 @@ func (r *Reader) damage() string {
 	case errors.Is(r.err, gzip.ErrHeader):
 		return "something that is not gzip follows the gzip data"
 	}
-	var path *fs.PathError
-	if errors.As(r.err, &path) {
+	if _, ok := errors.AsType[*fs.PathError](r.err); ok {
 		return ""
 	}
 	return "the gzip data is corrupt (" + r.err.Error() + ")"

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -114,7 +115,7 @@ func drain(in io.Reader, batch int) ([]rec, error) {
 		for _, p := range ps[:n] {
 			got = append(got, rec{p.Time, string(p.Data), p.Wire, p.Link})
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {
@@ -209,7 +210,7 @@ func TestDamage(t *testing.T) {
 	le := binary.LittleEndian
 	pcapFile := classic(le, 0xa1b2c3d4, 1, rec{1e9, "0123456789", 10, 1}, rec{2e9, "abcdefghij", 10, 1})
 	ng := cat(section(le), ifaceBlock(le, 1), packetBlock(le, 0, 1e6, "0123456789", 10))
-	huge := append(pcapFile[:len(pcapFile):len(pcapFile)], "12345678\xff\xff\xff\x7f\xff\xff\xff\x7f"...)
+	huge := append(slices.Clip(pcapFile), "12345678\xff\xff\xff\x7f\xff\xff\xff\x7f"...)
 	zipped := zip(pcapFile)
 	badSum := bytes.Clone(zipped)
 	badSum[len(badSum)-8] ^= 1
@@ -225,12 +226,12 @@ func TestDamage(t *testing.T) {
 		{"cut in the file header", pcapFile[:10], 0, 0, "the file ends within its header"},
 		{"absurd length", huge, 2, 76, "claims 2147483647 captured bytes"},
 		{"old version", append([]byte("\xd4\xc3\xb2\xa1\x09\x00\x00\x00"), make([]byte, 16)...), 0, 0, "pcap version 9.0"},
-		{"ng cut", append(ng[:len(ng):len(ng)], ng[len(ng)-44:len(ng)-20]...), 1, int64(len(ng)), "the file ends within a block"},
-		{"ng bad length", append(ng[:len(ng):len(ng)], "\x06\x00\x00\x00\x05\x00\x00\x00____"...), 1, int64(len(ng)), "length of 5 bytes"},
-		{"ng no interface", append(ng[:len(ng):len(ng)], packetBlock(le, 7, 0, "x", 1)...), 1, int64(len(ng)), "was not described"},
+		{"ng cut", append(slices.Clip(ng), ng[len(ng)-44:len(ng)-20]...), 1, int64(len(ng)), "the file ends within a block"},
+		{"ng bad length", append(slices.Clip(ng), "\x06\x00\x00\x00\x05\x00\x00\x00____"...), 1, int64(len(ng)), "length of 5 bytes"},
+		{"ng no interface", append(slices.Clip(ng), packetBlock(le, 7, 0, "x", 1)...), 1, int64(len(ng)), "was not described"},
 		{"gzip cut", zipped[:len(zipped)-9], -1, -1, "the gzip file ends early"},
 		{"gzip checksum", badSum, 2, -1, "the gzip checksum does not match"},
-		{"gzip and rubbish", append(zipped[:len(zipped):len(zipped)], "rubbish that is no gzip"...), 2, -1, "not gzip follows"},
+		{"gzip and rubbish", append(slices.Clip(zipped), "rubbish that is no gzip"...), 2, -1, "not gzip follows"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := drain(bytes.NewReader(tc.file), 128)

@@ -68,8 +68,10 @@ func (x *Executor) doExec(ctx context.Context, r *pdk.ExecRequest, p *Policy) (*
 	case run.Err() != nil && !cmd.ProcessState.Success() && ctx.Err() != nil:
 		return nil, &pdk.TransportError{Stage: StageRead, Ambiguous: true, Message: fmt.Sprintf("script %s was stopped before it ended", r.Script)}
 	case run.Err() != nil && !cmd.ProcessState.Success():
-		return nil, &pdk.TransportError{Stage: StageTimeout, Ambiguous: true,
-			Message: fmt.Sprintf("script %s was still running after %s and was killed: make it faster, or raise its timeout", r.Script, timeout)}
+		return nil, &pdk.TransportError{
+			Stage: StageTimeout, Ambiguous: true,
+			Message: fmt.Sprintf("script %s was still running after %s and was killed: make it faster, or raise its timeout", r.Script, timeout),
+		}
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
@@ -160,8 +162,7 @@ func startMessage(script string, err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Sprintf("script %s cannot be started: the user that runs tocsin may not execute it, or its file system is mounted noexec", script)
 	}
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
 	return fmt.Sprintf("script %s cannot be started: %v", script, err)

@@ -207,12 +207,10 @@ func isTimeout(err error) bool {
 
 // plain is an error's innermost text: the outer layers repeat addresses, and may hold a URL.
 func plain(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
 	}
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
 	return err.Error()

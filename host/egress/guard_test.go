@@ -103,11 +103,28 @@ func TestServerSideRequestForgery(t *testing.T) {
 		host  string
 		typed bool
 	}{
-		{"127.0.0.1", false}, {"localhost", false}, {"[::1]", false}, {"[::ffff:127.0.0.1]", false},
-		{"2130706433", true}, {"0x7f000001", true}, {"0x7f.0.0.1", true}, {"0177.0.0.1", true}, {"127.1", true}, {"127.0.0.1.", false},
-		{"LOCALHOST.", false}, {"0.0.0.0", true}, {"0", true}, {"[::]", true},
-		{"loop.example", true}, {"meta.example", true}, {"lan.example", true}, {"zero.example", true},
-		{"169.254.169.254", true}, {"loop.example.", false}, {"127。0。0。1", true}, {"①②⑦.0.0.1", true},
+		{"127.0.0.1", false},
+		{"localhost", false},
+		{"[::1]", false},
+		{"[::ffff:127.0.0.1]", false},
+		{"2130706433", true},
+		{"0x7f000001", true},
+		{"0x7f.0.0.1", true},
+		{"0177.0.0.1", true},
+		{"127.1", true},
+		{"127.0.0.1.", false},
+		{"LOCALHOST.", false},
+		{"0.0.0.0", true},
+		{"0", true},
+		{"[::]", true},
+		{"loop.example", true},
+		{"meta.example", true},
+		{"lan.example", true},
+		{"zero.example", true},
+		{"169.254.169.254", true},
+		{"loop.example.", false},
+		{"127。0。0。1", true},
+		{"①②⑦.0.0.1", true},
 	} {
 		u := "http://" + c.host + ":" + portText + "/"
 		host := strings.Trim(c.host, "[]")

@@ -58,8 +58,10 @@ func serve(t testing.TB, h http.HandlerFunc) *httptest.Server {
 }
 
 func post(u string) *pdk.Request {
-	return &pdk.Request{HTTP: &pdk.HTTPRequest{Method: "POST", URL: u, Body: `{"a":1}`,
-		Headers: []pdk.Header{{Name: "Content-Type", Value: "application/json"}}}}
+	return &pdk.Request{HTTP: &pdk.HTTPRequest{
+		Method: "POST", URL: u, Body: `{"a":1}`,
+		Headers: []pdk.Header{{Name: "Content-Type", Value: "application/json"}},
+	}}
 }
 
 func get(u string) *pdk.Request {
@@ -317,9 +319,11 @@ func TestSecretsReachGrantedHostsOnly(t *testing.T) {
 	sec := NewSecrets()
 	h := sec.Add("token", canary)
 	p := Policy{Grants: []Grant{grantTo(t, s.URL)}, Secrets: sec}
-	r := &pdk.Request{HTTP: &pdk.HTTPRequest{Method: "POST", URL: s.URL + "/bot" + h + "/send?key=" + h,
+	r := &pdk.Request{HTTP: &pdk.HTTPRequest{
+		Method: "POST", URL: s.URL + "/bot" + h + "/send?key=" + h,
 		Headers: []pdk.Header{{Name: "X-Key", Value: h}, {Name: "Content-Type", Value: "application/json"}},
-		Body:    `{"secret":"` + h + `"}`, Basic: &pdk.Basic{User: "me", Password: h}}}
+		Body:    `{"secret":"` + h + `"}`, Basic: &pdk.Basic{User: "me", Password: h},
+	}}
 	resp, terr := x.Do(t.Context(), r, p)
 	if terr != nil {
 		t.Fatal(terr)
@@ -387,8 +391,7 @@ func TestRedirects(t *testing.T) {
 		log = append(log, seen{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("X-Key"), string(b)})
 	}
 	second := serve(t, func(_ http.ResponseWriter, r *http.Request) { record(r) })
-	var first *httptest.Server
-	first = serve(t, func(w http.ResponseWriter, r *http.Request) {
+	var first *httptest.Server = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		record(r)
 		if to := r.URL.Query().Get("to"); to != "" {
 			code := 307
@@ -414,8 +417,10 @@ func TestRedirects(t *testing.T) {
 		return first.URL + "/?to=" + url.QueryEscape(target) + "&code=" + strconv.Itoa(code)
 	}
 	request := func(method, u string) *pdk.Request {
-		return &pdk.Request{HTTP: &pdk.HTTPRequest{Method: method, URL: u, Body: "b",
-			Headers: []pdk.Header{{Name: "X-Key", Value: h}, {Name: "Authorization", Value: "Bearer x"}}}}
+		return &pdk.Request{HTTP: &pdk.HTTPRequest{
+			Method: method, URL: u, Body: "b",
+			Headers: []pdk.Header{{Name: "X-Key", Value: h}, {Name: "Authorization", Value: "Bearer x"}},
+		}}
 	}
 	t.Run("same origin keeps method, body and credentials", func(t *testing.T) {
 		log = nil
@@ -444,8 +449,11 @@ func TestRedirects(t *testing.T) {
 	}{
 		{"not granted", request("GET", to(second.URL, 302)), Policy{Grants: []Grant{g1}, Secrets: sec}, "not among the hosts", 1},
 		{"to metadata", request("GET", to("http://169.254.169.254/latest/", 302)), both, "not among the hosts", 1},
-		{"to granted metadata", request("GET", to("http://169.254.169.254/latest/", 302)),
-			Policy{Grants: []Grant{g1, {Scheme: "http", Host: "169.254.169.254", Port: 80, Typed: true}}}, "cloud metadata", 1},
+		{
+			"to granted metadata", request("GET", to("http://169.254.169.254/latest/", 302)),
+			Policy{Grants: []Grant{g1, {Scheme: "http", Host: "169.254.169.254", Port: 80, Typed: true}}},
+			"cloud metadata", 1,
+		},
 		{"to a file", request("GET", to("file://127.0.0.1/etc/passwd", 302)), both, "", 1},
 		{"loop", request("POST", first.URL+"/loop"), both, "still redirecting", 4},
 		{"too many", request("POST", first.URL+"/count/4"), both, "still redirecting", 4},

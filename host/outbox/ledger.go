@@ -186,7 +186,7 @@ func scanRow(q *sql.Rows) (Row, error) {
 		r.NotBefore = fromMS(notBefore)
 	case alert.Delivered, alert.Accepted, alert.Duplicate:
 		r.PossibleDuplicate = ambiguous
-	case alert.Leased, alert.Dead:
+	case alert.Leased, alert.Dead, alert.Skipped:
 	}
 	return r, nil
 }

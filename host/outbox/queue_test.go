@@ -292,6 +292,17 @@ func TestReleaseIsCalled(t *testing.T) {
 	}
 }
 
+// A release goes out although its engage was skipped: a script that wants releases only.
+func TestReleaseOfSkippedEngage(t *testing.T) {
+	s, _ := fresh(t)
+	put(t, s, hostAlert("k", alert.Engage), "ops@hook")
+	put(t, s, hostAlert("k", alert.Release), "ops@hook")
+	engage := lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: engage.ID, State: alert.Skipped, Reason: "releases only"})
+	release := lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: release.ID, State: alert.Delivered})
+}
+
 // A release whose engage sorts behind it, both due, in a batch too small for both.
 func TestReleaseBehindRetriedEngage(t *testing.T) {
 	s, c := fresh(t)

@@ -133,8 +133,7 @@ func (p *Package) checkMessage(s Sample, locale string, plain bool) ([]Problem, 
 	t, err := p.Render(&s.Alert, locale, plain)
 	if err != nil {
 		bad := templateProblem(err)
-		var te *TemplateError
-		if errors.As(err, &te) {
+		if te, ok := errors.AsType[*TemplateError](err); ok {
 			bad = te.Problem
 		}
 		bad.Message += which

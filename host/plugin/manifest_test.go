@@ -118,9 +118,19 @@ func TestOutcome(t *testing.T) {
 		status int
 		want   pdk.Outcome
 	}{
-		{"http", 200, pdk.Delivered}, {"http", 204, pdk.Delivered}, {"http", 202, pdk.Accepted}, {"http", 409, pdk.Duplicate},
-		{"http", 500, ""}, {"http", 0, ""}, {"http", 2000, ""}, {"http", -1, ""},
-		{"exec", 0, pdk.Delivered}, {"exec", 75, pdk.Retry}, {"exec", 200, ""}, {"exec", -1, ""}, {"smtp", 200, ""},
+		{"http", 200, pdk.Delivered},
+		{"http", 204, pdk.Delivered},
+		{"http", 202, pdk.Accepted},
+		{"http", 409, pdk.Duplicate},
+		{"http", 500, ""},
+		{"http", 0, ""},
+		{"http", 2000, ""},
+		{"http", -1, ""},
+		{"exec", 0, pdk.Delivered},
+		{"exec", 75, pdk.Retry},
+		{"exec", 200, ""},
+		{"exec", -1, ""},
+		{"smtp", 200, ""},
 	} {
 		if got, ok := m.Outcome(tc.kind, tc.status); got != tc.want || ok != (tc.want != "") {
 			t.Errorf("%s %d: %q, %v; want %q", tc.kind, tc.status, got, ok, tc.want)
@@ -169,8 +179,10 @@ func TestFirstPartyParameters(t *testing.T) {
 			fields: "endpoint.webhook_url* endpoint.webhook_sharedsecret endpoint.webhook_username endpoint.webhook_password " +
 				"endpoint.signing_secret endpoint.headers",
 			secrets: "endpoint.webhook_sharedsecret endpoint.webhook_password endpoint.signing_secret",
-			endpoint: map[string]any{"webhook_url": "example.org/x", "webhook_pasword": "hunter2", "webhook_password": "hunter2",
-				"signing_secret": "hunter2", "headers": []string{"X-Site: Pisa", "X-Bad: a\r\nHost: b"}},
+			endpoint: map[string]any{
+				"webhook_url": "example.org/x", "webhook_pasword": "hunter2", "webhook_password": "hunter2",
+				"signing_secret": "hunter2", "headers": []string{"X-Site: Pisa", "X-Bad: a\r\nHost: b"},
+			},
 			recipient: map[string]any{"webhook_url": "https://x.example"},
 			want: `endpoint.webhook_url: the value is not right; write the whole address, such as https://alerts.example.org/hook
 endpoint.webhook_username: is missing together with webhook_password; a user name may hold no colon and no control character

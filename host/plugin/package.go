@@ -253,8 +253,7 @@ func (p *Package) Name() string { return p.Manifest.Name }
 func CheckFile(path string) (*Package, []Problem) {
 	p, err := Open(path)
 	if err != nil {
-		var bad *Invalid
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*Invalid](err); ok {
 			return nil, bad.Problems
 		}
 		return nil, []Problem{{Where: filepath.Base(path), Message: err.Error()}}

@@ -164,10 +164,27 @@ func (m *message) texts(a *pdk.Alert) []*string {
 		key  string
 		text *string
 	}{
-		{"message", &a.Message}, {"info", &a.Info}, {"hostname", &a.Hostname}, {"advice", &a.Advice}, {"title", &a.Title},
-		{"name", &a.Name}, {"interface", &a.Interface}, {"entity_value", &a.EntityValue}, {"key", &a.Key}, {"check", &a.Check},
-		{"protocol", &a.Protocol}, {"client", &a.Client}, {"server", &a.Server}, {"ip", &a.IP}, {"mac", &a.MAC}, {"l4", &a.L4},
-		{"attacker", &a.Attacker}, {"victim", &a.Victim}, {"community_id", &a.CommunityID}, {"id", &a.ID}, {"time", &a.Time},
+		{"message", &a.Message},
+		{"info", &a.Info},
+		{"hostname", &a.Hostname},
+		{"advice", &a.Advice},
+		{"title", &a.Title},
+		{"name", &a.Name},
+		{"interface", &a.Interface},
+		{"entity_value", &a.EntityValue},
+		{"key", &a.Key},
+		{"check", &a.Check},
+		{"protocol", &a.Protocol},
+		{"client", &a.Client},
+		{"server", &a.Server},
+		{"ip", &a.IP},
+		{"mac", &a.MAC},
+		{"l4", &a.L4},
+		{"attacker", &a.Attacker},
+		{"victim", &a.Victim},
+		{"community_id", &a.CommunityID},
+		{"id", &a.ID},
+		{"time", &a.Time},
 	} {
 		if m.used[t.key] {
 			list = append(list, t.text)

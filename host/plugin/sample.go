@@ -36,8 +36,10 @@ func Samples() []Sample {
 	six.ServerPort, six.Protocol, six.Hostname, six.Info, six.VLAN = 53, "DNS", "", "", 12
 	six.Attacker, six.Victim = alert.Client, alert.Server
 	icmp := alert.Flow{L4: "ICMP", Client: flow.Client, Server: flow.Server, First: at, Last: at, Packets: [2]uint64{1, 0}}
-	host := alert.Host{IP: netip.MustParseAddr("192.0.2.66"), MAC: "02:00:5e:10:00:42", Name: "printer-3", Local: true, Attacker: true,
-		Value: 512, Threshold: 256}
+	host := alert.Host{
+		IP: netip.MustParseAddr("192.0.2.66"), MAC: "02:00:5e:10:00:42", Name: "printer-3", Local: true, Attacker: true,
+		Value: 512, Threshold: 256,
+	}
 	long := flow
 	long.Hostname = hostile + strings.Repeat("ä", 300)
 	long.Info = hostile + strings.Repeat("漢字", 2000)

@@ -236,7 +236,7 @@ func (s *Schema) rank(path string) int {
 		}
 	}
 	if strings.HasPrefix(path, "endpoint") {
-		return slices.IndexFunc(append(s.fields[:len(s.fields):len(s.fields)], Field{Part: "recipient"}),
+		return slices.IndexFunc(append(slices.Clip(s.fields), Field{Part: "recipient"}),
 			func(f Field) bool { return f.Part == "recipient" })
 	}
 	return len(s.fields)

@@ -39,8 +39,11 @@ func TestLint(t *testing.T) {
 		{"unknown", with("urll", 1), nil, `endpoint.urll: unknown parameter; did you mean "url"?`},
 		{"unknown with control characters", with("a\x1b[2J", 1), nil, "endpoint.a [2J: unknown parameter; remove it, or use one of url, token, mode, port, ratio"},
 		{"of the other part", good, map[string]any{"token": "x"}, "recipient.token: unknown parameter; it belongs to the endpoint"},
-		{"list", good, map[string]any{"names": []any{"a", "toolong", 3}},
-			"recipient.names[1]: has 7 characters; it may have 5 at most\nrecipient.names[2]: must be text, but is a number; put it in quotes"},
+		{
+			"list", good,
+			map[string]any{"names": []any{"a", "toolong", 3}},
+			"recipient.names[1]: has 7 characters; it may have 5 at most\nrecipient.names[2]: must be text, but is a number; put it in quotes",
+		},
 		{"list, empty and twice", good, map[string]any{"names": []any{}}, "recipient.names: has 0 entries; it must have 1 at least"},
 		{"list, twice", good, map[string]any{"names": []any{"b", "a", "b"}}, "recipient.names: entries 1 and 3 are the same; remove one"},
 		{"table", good, map[string]any{"quiet": map[string]any{"a": 1}}, "recipient.quiet: must be true or false, but is a table"},

@@ -174,8 +174,10 @@ func (m *module) custom(in *reader, s section) {
 }
 
 func sectionName(id byte) string {
-	names := []string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code",
-		"data", "data count", "tag"}
+	names := []string{
+		"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code",
+		"data", "data count", "tag",
+	}
 	if int(id) < len(names) {
 		return names[id]
 	}

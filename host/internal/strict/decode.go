@@ -130,8 +130,7 @@ func mistake(err error) Mistake {
 		m.Key, _ = strconv.Unquote(p[2])
 		text = text[len(p[0]):]
 	}
-	var p toml.ParseError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[toml.ParseError](err); ok {
 		if m.Line = p.Position.Line; m.Key == "" {
 			m.Key = p.LastKey
 		}

@@ -32,8 +32,10 @@ func TestDecode(t *testing.T) {
 		{"inline", "name = 'x'\nbatch = { mex = 1 }\n", `f.toml:2: batch.mex: unknown key; did you mean "max"?`},
 		{"array of tables", "[[net]]\nhost = 'a'\n[[net]]\nresaon = '''\nmaxx = 2\n'''\n", `f.toml:4: net.resaon: unknown key; did you mean "reason"?`},
 		{"unknown table is one mistake", "[bathc]\nmax = 1\nmin = 2\n", `f.toml:1: bathc: unknown key; did you mean "batch"?`},
-		{"all at once", "x = 1\nname = \"\"\"\ny = 1\\\"\"\"\"\n\"z q\" = [ # c\n 1,\n]\nqqq = 2 # d\n",
-			"f.toml:1: x: unknown key; remove it\nf.toml:4: \"z q\": unknown key; remove it\nf.toml:7: qqq: unknown key; remove it"},
+		{
+			"all at once", "x = 1\nname = \"\"\"\ny = 1\\\"\"\"\"\n\"z q\" = [ # c\n 1,\n]\nqqq = 2 # d\n",
+			"f.toml:1: x: unknown key; remove it\nf.toml:4: \"z q\": unknown key; remove it\nf.toml:7: qqq: unknown key; remove it",
+		},
 		{"wrong type", "name = \"a\"\n[batch]\nmax = \"two\"\n", `f.toml:3: batch.max: wrong type: want a whole number, got text in quotes`},
 		{"syntax", "name = \"a\"\nwait\n", `f.toml:2: expected '.' or '=', but got '\n' instead`},
 		{"not UTF-8", "name = \"a\"\n\xff\xfe = 1", `f.toml:2: this byte is not UTF-8 text; save the file as UTF-8`},

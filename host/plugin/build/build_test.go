@@ -125,7 +125,8 @@ func TestOne(t *testing.T) {
 		{"path", "../mine", code, good, []string{`"../mine" is no plug-in's name`}},
 		{"does not compile", "mine", code + "nonsense", good, []string{"plug-in mine: go build: exit status 1", "plugins/mine/main.go:7"}},
 		{"manifest with faults", "mine", code, good + "homepage = \"x\"\n[message]\nformat = \"hmtl\"\n", []string{
-			`manifests/mine/manifest.toml:8: homepage: "x" is no web address`, `manifests/mine/manifest.toml:10: message.format: "hmtl" is unknown; did you mean "html"?`}},
+			`manifests/mine/manifest.toml:8: homepage: "x" is no web address`, `manifests/mine/manifest.toml:10: message.format: "hmtl" is unknown; did you mean "html"?`,
+		}},
 		{"another name", "mine", code, strings.Replace(good, `"mine"`, `"yours"`, 1), []string{`name: is "yours", but the folder is mine`}},
 		{"exports nothing", "mine", "package main\n\nfunc main() {}\n", good, []string{"the module exports no function render"}},
 	} {

@@ -122,8 +122,7 @@ func BenchmarkOverhead(b *testing.B) {
 			if c.name[0] == 'g' {
 				wasm = goGuest(b)
 			}
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
+			ctx := b.Context()
 			functions := []api.Function{
 				start(b, wasm, wazero.NewRuntimeConfig()).ExportedFunction(c.export),
 				start(b, rewrite(b, wasm, meter.Config{Fuel: plenty}), wazero.NewRuntimeConfig()).ExportedFunction(c.export),

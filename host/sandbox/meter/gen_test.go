@@ -31,7 +31,6 @@ type generator struct {
 	labels []label
 	result []byte // of the function
 	budget int    // instructions left, about
-	ops    int
 }
 
 var valueTypes = []byte{i32, i64, f32, f64, v128}

@@ -225,6 +225,7 @@ func (r *reader) next(i *instr) {
 		for range n + 1 {
 			i.a = max(i.a, r.u32())
 		}
+	case unknown, plain, prefixed: // nothing follows the opcode
 	}
 	i.padded = r.padded
 	i.raw = r.b[from:r.pos]
