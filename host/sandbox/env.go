@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -311,7 +312,16 @@ func (g *guestLog) line(l slog.Level, text string) {
 		}
 		return
 	}
-	g.log.Log(context.Background(), l, clean(text, 1024))
+	g.log.Log(context.Background(), l, clean(hide(text), 1024))
+}
+
+// placeholders finds what stands for a secret in the texts that guests get. It is no secret, but no business of who reads a log
+// either.
+var placeholders = regexp.MustCompile("tocsin-secret-[0-9a-f]{32}")
+
+// hide hides placeholders in what is shown of a line.
+func hide(s string) string {
+	return placeholders.ReplaceAllString(s[:min(len(s), 1024+46)], "‹secret›")
 }
 
 // Write takes standard output and error. It never fails, so that a guest does not depend on how much is kept.

@@ -9,6 +9,7 @@ import (
 
 	extism "github.com/extism/go-sdk"
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/tocsin-net/tocsin/host/sandbox/meter"
@@ -32,6 +33,8 @@ type instance struct {
 	logs   guestLog
 	calls  int
 	broken bool // not to be used again
+	// fuelLeft is meter.FuelExport, once the guest is known. Asking for it each time would make a stack each time.
+	fuelLeft api.Function
 }
 
 // instance makes a new instance and initialises it: no files, arguments, environment or network, a clock that stands
@@ -75,6 +78,22 @@ func (in *instance) context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, envKey{}, &in.env)
 }
 
+// used is the fuel that the last call used; 0 if the guest is not known, since it has called nothing that is watched.
+func (in *instance) used(ctx context.Context) int64 {
+	g := in.env.guest
+	if g == nil || g.IsClosed() {
+		return 0
+	}
+	if in.fuelLeft == nil {
+		in.fuelLeft = g.ExportedFunction(meter.FuelExport)
+	}
+	res, err := in.fuelLeft.Call(ctx)
+	if err != nil || len(res) != 1 {
+		return 0
+	}
+	return max(0, int64(in.m.limits.Fuel)-max(0, int64(res[0])))
+}
+
 // memory is the size of the guest's memory in bytes; 0 if it is not known.
 func (in *instance) memory() int64 {
 	if in.env.guest == nil || !in.env.hasMemory {
@@ -91,6 +110,7 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 	in.logs.begin(m.limits.LogBytes)
 	ctx = in.context(context.WithoutCancel(ctx))
 	code, _, err := in.plugin.CallWithContext(ctx, export, nil)
+	m.stats.fuel.Add(in.used(ctx))
 	if err == nil && in.env.guest != nil && in.env.guest.IsClosed() {
 		err = sys.NewExitError(0) // The SDK takes exit code 0 for success, but the instance is gone.
 	}
@@ -156,8 +176,7 @@ func (in *instance) explain(export string, err error) error {
 	}
 	t := &TrapError{Plugin: in.m.name, Export: export}
 	said := clean(string(in.logs.tail), maxTail)
-	var exit *sys.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
 		t.Reason = fmt.Sprintf("it ended itself with exit code %d", exit.ExitCode())
 	} else {
 		t.Reason = strings.TrimSuffix(firstLine(err.Error()), " (recovered by wazero)")

@@ -44,13 +44,14 @@ type Module struct {
 
 type counters struct {
 	calls, nanos, guestErrors, traps, outOfFuel, badOutput, made, discarded, waits, live atomic.Int64
-	memory                                                                               atomic.Int64
+	memory, fuel                                                                         atomic.Int64
 }
 
 // Stats are a module's figures since it was compiled.
 type Stats struct {
 	Calls       int64
 	Time        time.Duration // spent in calls
+	Fuel        int64         // used by calls; see package meter for the unit. calls of guests that never read an input are not counted
 	GuestErrors int64         // errors that the guest reported
 	Traps       int64
 	OutOfFuel   int64
@@ -178,7 +179,7 @@ func (m *Module) Stats() Stats {
 	return Stats{
 		Calls: s.calls.Load(), Time: time.Duration(s.nanos.Load()), GuestErrors: s.guestErrors.Load(), Traps: s.traps.Load(),
 		OutOfFuel: s.outOfFuel.Load(), BadOutput: s.badOutput.Load(), Made: s.made.Load(), Live: s.live.Load(),
-		Discarded: s.discarded.Load(), Waits: s.waits.Load(), MaxMemory: s.memory.Load(),
+		Discarded: s.discarded.Load(), Waits: s.waits.Load(), MaxMemory: s.memory.Load(), Fuel: s.fuel.Load(),
 	}
 }
 

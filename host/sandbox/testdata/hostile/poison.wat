@@ -1,0 +1,17 @@
+;; Behaves as its input tells it: "l" loops, "t" traps, "g" takes memory, "s" wants to be too deep; anything else is answered with "ok".
+(module
+  (import "extism:host/env" "input_length" (func $length (result i64)))
+  (import "extism:host/env" "input_load_u8" (func $load (param i64) (result i32)))
+  (import "tocsin:host/env" "output_write" (func $out (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "ok")
+  (func $r (result i32) (i32.add (call $r) (i32.const 1)))
+  (func (export "render") (result i32) (local $c i32)
+    (drop (call $length))
+    (local.set $c (call $load (i64.const 0)))
+    (if (i32.eq (local.get $c) (i32.const 108)) (then (loop (br 0))))
+    (if (i32.eq (local.get $c) (i32.const 116)) (then unreachable))
+    (if (i32.eq (local.get $c) (i32.const 103)) (then (drop (memory.grow (i32.const 500)))))
+    (if (i32.eq (local.get $c) (i32.const 115)) (then (drop (call $r))))
+    (call $out (i32.const 0) (i32.const 2))
+    (i32.const 0)))

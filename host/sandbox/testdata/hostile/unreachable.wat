@@ -1,0 +1,1 @@
+(module (func (export "render") (result i32) unreachable))
