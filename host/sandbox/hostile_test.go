@@ -34,7 +34,7 @@ func as[E error](err error) bool { var e E; return errors.As(err, &e) }
 func TestHostileGuests(t *testing.T) {
 	const fuel, pages = 20e6, 64
 	r := newRuntime(t, Options{Instances: 1})
-	echo, err := r.Compile(t.Context(), "neighbour", guest(t, "echo"), Limits{})
+	echo, err := r.Compile(t.Context(), "neighbour", guest(t, "echo"), Limits{Calls: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
