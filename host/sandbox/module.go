@@ -115,7 +115,7 @@ func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
 		return err
 	}
 	for name := range in.plugin.Module().ExportedFunctions() {
-		if name != meter.TrapExport && name != meter.FuelExport {
+		if name != meter.TrapExport && name != meter.FuelExport && name != meter.YieldExport {
 			m.exports = append(m.exports, name)
 		}
 	}
@@ -285,13 +285,19 @@ func (m *Module) free(ctx context.Context) error {
 	return errors.Join(append(errs, m.cache.Close(ctx))...)
 }
 
-// watch attaches itself to WASI's functions and to a few of ours, and to nothing else, so guest code runs as if it were
-// not there. WASI's functions can take long for what they cost the guest, so each is charged; and the watched functions
-// tell which memory the guest has.
+// watch attaches itself to WASI's functions, to a few of ours and to the one that a guest calls for each slice of its fuel,
+// and to nothing else, so guest code runs as if it were not there. WASI's functions can take long for what they cost the guest,
+// so each is charged; and the watched functions tell which memory the guest has.
+//
+// Go cannot interrupt compiled guest code, and its collector waits for all that runs. Each watched call runs on the Go side,
+// where it can be stopped, so the collector waits for a slice at most; and time is up for a guest that computes, too.
 type watch struct{}
 
 // NewFunctionListener implements experimental.FunctionListenerFactory.
 func (w watch) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
+	if slices.Contains(f.ExportNames(), meter.YieldExport) {
+		return w
+	}
 	_, bulk := bulkTypes[f.Name()]
 	if m := f.ModuleName(); m == wasiModule || m == ourModule && (bulk || f.Name() == "input_length") {
 		return w
@@ -306,8 +312,12 @@ func (watch) Before(ctx context.Context, guest api.Module, f api.FunctionDefinit
 		return
 	}
 	e.guest = guest
-	if f.ModuleName() == wasiModule {
+	switch f.ModuleName() {
+	case wasiModule:
 		e.charge()
+		e.clock()
+	case ourModule:
+	default: // the guest's own: a slice of fuel is used up
 		e.clock()
 	}
 }

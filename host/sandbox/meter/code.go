@@ -3,6 +3,7 @@ package meter
 // Costs that are not those of single instructions, in fuel.
 const (
 	costEnter     = 2   // beginning a function, besides its parameters and results
+	costUnseen    = 32  // a function that costs no more outside of its loops, and calls nothing there, leaves it to others to look at the slice
 	costLoop      = 3   // each round of a loop: the charge itself, mostly
 	costCall      = 4   // calling a function of the module
 	costIndirect  = 8   // calling one by a table
@@ -22,8 +23,9 @@ type plan struct {
 	current  []uint32  // for each region, the segment that is being read
 	jumps    []jump
 	open     []block
-	calls    bool // whether it calls anything
-	bulk     bool // whether it has an instruction whose cost depends on an operand
+	calls    bool   // whether it calls anything
+	bulk     bool   // whether it has an instruction whose cost depends on an operand
+	outside  uint64 // what all instructions outside of loops cost, and so much that it is seen if there is a call
 	frame    int64
 }
 
@@ -58,7 +60,7 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 	p.segments = append(p.segments[:0], segment{cost: costEnter + uint64(t.nParams+t.nResults)/2, begins: true})
 	p.current, p.jumps = append(p.current[:0], 0), p.jumps[:0]
 	p.open = append(p.open[:0], block{})
-	p.calls, p.bulk = false, false
+	p.calls, p.bulk, p.outside = false, false, p.segments[0].cost
 	join := uint64(f.n) / localsPerMove
 	instrs := 0
 	var i instr
@@ -67,7 +69,7 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 		instrs++
 		cost := i.cost()
 		top := &p.open[len(p.open)-1]
-		here := p.current[top.region]
+		here, outside := p.current[top.region], top.region == 0
 		switch i.op {
 		case opBlock, opLoop, opIf:
 			cost += join + m.arity(i.s)/localsPerMove
@@ -134,12 +136,19 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 			m.use(i.a, m.globals, "global")
 		case opRefFunc:
 			m.use(i.a, len(m.funcs), "function")
+			m.refers = true
 		case opMemoryGrow:
 			p.bulk = true
 		case opMisc:
 			p.bulk = p.bulk || isBulk(i.sub)
 		}
 		p.segments[here].cost += cost
+		if outside {
+			p.outside += cost
+			if i.op == opCall || i.op == opCallIndirect {
+				p.outside += costUnseen
+			}
+		}
 	}
 	if m.pos != m.end {
 		m.fail(nil, "code follows the end of a function")
@@ -244,18 +253,13 @@ func isBulk(sub byte) bool {
 	return false
 }
 
-// function appends a function, rewritten, to out. The body stands in two blocks: leaving the inner one is returning, and
-// leaving the outer one, which only charges do, ends in a trap.
+// function appends a function, rewritten, to out. The body stands in a block, and leaving that is returning.
 //
-//	block                        ;; out of fuel, or too deep
-//	  block (result ...)         ;; what leaves the function comes here: branches keep their numbers
-//	    charge for the function
-//	    ...
-//	  end
-//	  leave: depth += frame      ;; if the function calls anything
-//	  return
+//	block (result ...)         ;; what leaves the function comes here: branches keep their numbers
+//	  charge for the function
+//	  ...
 //	end
-//	unreachable
+//	leave: depth += frame      ;; if the function calls anything
 func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 	m, p := w.m, &w.plan
 	t := &m.types[typ]
@@ -272,7 +276,7 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 	}
 	scratch := uint32(f.n)
 
-	out = append(out, opBlock, typeVoid, opBlock)
+	out = append(out, opBlock)
 	out = append(out, w.blockType(typ)...)
 	out = w.enter(out, p)
 	m.pos, m.end = f.code.from, f.code.to
@@ -280,20 +284,20 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 	p.open = append(p.open[:0], block{})
 	for n := 0; ; { // the segment
 		m.next(&i)
-		depth := len(p.open) // blocks that are open, counting the inner one around the body
+		depth := len(p.open) // blocks that are open, counting the one around the body
 		switch i.op {
 		case opBlock, opLoop, opIf:
 			p.open = append(p.open, block{loop: i.op == opLoop})
 			out = i.appendTo(out)
 			if i.op == opLoop {
 				n++
-				out = w.charge(out, p.segments[n].cost, depth+1)
+				out = w.charge(out, p.segments[n].cost)
 			}
 			continue
 		case opElse:
 			out = i.appendTo(out)
 			if n++; p.segments[n].begins {
-				out = w.charge(out, p.segments[n].cost, depth)
+				out = w.take(out, p.segments[n].cost)
 			}
 			continue
 		case opEnd:
@@ -307,24 +311,24 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 				continue
 			}
 			if n++; p.segments[n].begins {
-				out = w.charge(out, p.segments[n].cost, depth-1)
+				out = w.take(out, p.segments[n].cost)
 			}
 			continue
 		case opReturn:
 			out = appendU32(append(out, 0x0c), uint32(depth-1))
 			continue
 		case opMemoryGrow:
-			out = w.grow(out, &i, scratch, costPage, depth)
+			out = w.grow(out, &i, scratch, costPage)
 			continue
 		case opMisc:
 			switch {
 			case i.sub == miscTableGrow:
-				out = w.grow(out, &i, scratch, 1, depth)
+				out = w.grow(out, &i, scratch, 1)
 				continue
 			case i.sub <= miscMemoryFill && isBulk(i.sub):
-				out = w.bulk(out, scratch, bytesShift, depth)
+				out = w.bulk(out, scratch, bytesShift)
 			case isBulk(i.sub):
-				out = w.bulk(out, scratch, 0, depth)
+				out = w.bulk(out, scratch, 0)
 			}
 		}
 		out = i.appendTo(out)
@@ -335,10 +339,10 @@ func appendGlobal(out []byte, op byte, g uint32) []byte { return appendU32(appen
 
 func appendConst(out []byte, v uint64) []byte { return appendSigned(append(out, opI64Const), int64(v)) }
 
-// enter charges for a function and, if it calls others, for its frame. One test sees to both.
+// enter charges for a function and, if it calls others, for its frame.
 func (w *writer) enter(out []byte, p *plan) []byte {
 	if !p.calls {
-		return w.charge(out, p.segments[0].cost, 1)
+		return w.take(out, p.segments[0].cost)
 	}
 	out = appendGlobal(out, opGlobalGet, w.fuel)
 	out = append(appendConst(out, p.segments[0].cost), opI64Sub)
@@ -346,52 +350,65 @@ func (w *writer) enter(out []byte, p *plan) []byte {
 	out = appendGlobal(out, opGlobalGet, w.depth)
 	out = append(appendConst(out, uint64(p.frame)), opI64Sub)
 	out = appendGlobal(out, opGlobalSet, w.depth)
-	out = appendGlobal(out, opGlobalGet, w.fuel)
 	out = appendGlobal(out, opGlobalGet, w.depth)
-	return append(out, opI64Or, opI64Const, 0, opI64LtS, opBrIf, 1)
+	return append(out, opI64Const, 0, opI64LtS, opIf, typeVoid, opUnreachable, opEnd)
 }
 
-// leave ends a function, after its inner block.
+// leave ends a function, after its block. Here is where the slice is looked at: less has to be saved for a call than at the
+// beginning. A function that does little is left to those who call it.
 func (w *writer) leave(out []byte, p *plan) []byte {
 	if p.calls {
 		out = appendGlobal(out, opGlobalGet, w.depth)
 		out = append(appendSigned(append(out, opI64Const), p.frame), opI64Add)
 		out = appendGlobal(out, opGlobalSet, w.depth)
 	}
-	return append(out, opReturn, opEnd, opUnreachable, opEnd)
+	if p.outside > costUnseen {
+		out = w.next(appendGlobal(out, opGlobalGet, w.fuel))
+	}
+	return append(out, opEnd)
 }
 
-// charge takes a cost off the fuel and leaves for the trap if there is none left; depth blocks are open.
-func (w *writer) charge(out []byte, cost uint64, depth int) []byte {
+// take takes a cost off the slice of fuel.
+func (w *writer) take(out []byte, cost uint64) []byte {
+	out = appendConst(appendGlobal(out, opGlobalGet, w.fuel), cost)
+	return appendGlobal(append(out, opI64Sub), opGlobalSet, w.fuel)
+}
+
+// charge takes a cost off the slice of fuel and asks for the next slice if it is used up.
+func (w *writer) charge(out []byte, cost uint64) []byte {
 	out = appendGlobal(out, opGlobalGet, w.fuel)
 	out = appendConst(out, cost)
-	return w.charged(out, depth)
+	return w.charged(out)
 }
 
 // charged ends a charge: the fuel and the cost, an i64, are on the stack.
-func (w *writer) charged(out []byte, depth int) []byte {
+func (w *writer) charged(out []byte) []byte {
 	out = append(out, opI64Sub)
 	out = appendGlobal(out, opGlobalSet, w.fuel)
-	out = appendGlobal(out, opGlobalGet, w.fuel)
-	out = append(out, opI64Const, 0, opI64LtS, opBrIf)
-	return appendU32(out, uint32(depth))
+	return w.next(appendGlobal(out, opGlobalGet, w.fuel))
+}
+
+// next calls the function that gives the next slice if the i64 on the stack is negative.
+func (w *writer) next(out []byte) []byte {
+	out = append(out, opI64Const, 0, opI64LtS, opIf, typeVoid, opCall)
+	return append(appendU32(out, w.yield()), opEnd)
 }
 
 // bulk charges for an instruction that follows, whose length is on the stack.
-func (w *writer) bulk(out []byte, scratch, shift uint32, depth int) []byte {
+func (w *writer) bulk(out []byte, scratch, shift uint32) []byte {
 	out = appendU32(append(out, opLocalSet), scratch)
 	out = appendGlobal(out, opGlobalGet, w.fuel)
 	out = append(appendU32(append(out, opLocalGet), scratch), opI64ExtendU)
 	if shift > 0 {
 		out = append(out, opI64Const, byte(shift), opI64ShrU)
 	}
-	out = w.charged(out, depth)
+	out = w.charged(out)
 	return appendU32(append(out, opLocalGet), scratch)
 }
 
 // grow writes an instruction that grows something, and charges for what was grown, if it was. It is bounded by the limit
 // of what it grows, and asking for more than that is no fault.
-func (w *writer) grow(out []byte, i *instr, scratch uint32, cost uint64, depth int) []byte {
+func (w *writer) grow(out []byte, i *instr, scratch uint32, cost uint64) []byte {
 	out = appendU32(append(out, opLocalTee), scratch)
 	out = i.appendTo(out)
 	out = appendU32(append(out, opLocalSet), scratch+1)
@@ -401,6 +418,6 @@ func (w *writer) grow(out []byte, i *instr, scratch uint32, cost uint64, depth i
 	out = appendU32(append(out, opLocalGet), scratch+1)
 	out = append(out, opI32Const, 0x7f, opI32Ne, opSelect, opI64ExtendU)
 	out = append(appendConst(out, cost), opI64Mul)
-	out = w.charged(out, depth)
+	out = w.charged(out)
 	return appendU32(append(out, opLocalGet), scratch+1)
 }

@@ -3,15 +3,20 @@
 //
 // # What is added
 //
-// Two variables: the fuel that is left and the depth of calls that is left. They are globals behind those of the module,
+// Three variables: what is left of the current slice of fuel, of the fuel beside it, and of the depth of calls. They are globals behind those of the module,
 // which cannot name them: every index in the code, in constants and in exports is checked against the original's numbers.
 //
 // Fuel is charged for groups of code. A function without its loops, and each loop without those inside, is a region. It is cut
 // into segments where branches may arrive: at the ends of blocks and at else. Segments that follow each other in a region
 // form a group, as long as those behind the first cost no more than 100 together. A group is charged for in one go where it begins, which for the
 // first one is the beginning of the function or the head of the loop; most regions have only this one. A segment with a jump into
-// the middle of another group pays those 100 more. If the fuel is then below zero, the function leaves for a trap
-// (unreachable).
+// the middle of another group pays those 100 more.
+//
+// The fuel comes in slices of a million units. Whether the slice is used up is looked at where time can pass: at the head of
+// each loop, at instructions whose work depends on an operand, and at the end of functions that do more than a little outside of
+// their loops; what runs in between is bounded by the length of the code and the depth of calls. When it is, the module calls its own function [YieldExport], which takes the next
+// slice from the fuel, or ends in a trap (unreachable) when there is none. Whoever runs the module may listen to calls of that
+// function: there the garbage collector of the host, which cannot interrupt compiled code, gets its turn, and a time limit can be kept.
 //
 // Instructions whose work depends on an operand charge for that beside: memory.copy, fill and init one for each 4 bytes,
 // those of tables one for each element, before they run; memory.grow and table.grow for what they really added, after it. A
@@ -23,7 +28,7 @@
 //
 // Each exported function, and the start function, is replaced outside by a wrapper. When no call is under way, it
 // fills up the fuel; afterwards it restores the depth. Inside, calls and tables go to the original, so nothing a guest can do
-// fills up its fuel. When a host function calls an export while the guest's call of it is under way, that call uses what is
+// fills up its fuel. A function that is exported stays declared for ref.func by an element segment of its own. When a host function calls an export while the guest's call of it is under way, that call uses what is
 // left of the outer one's fuel and depth, and the outer call goes on with what it leaves.
 //
 // [TrapExport] and [FuelExport] tell after a trap whether it was one of ours. They are valid until the next call.
@@ -35,7 +40,9 @@
 // instruction of a region runs at most once for each time that the region is begun. A group is entered in one of two ways:
 // at its beginning, where all of it is charged for, or by a jump to a later segment of it. Then what is left of it costs at
 // most 100, which the segment that jumped has paid; it jumps once, since a jump leaves a segment for good. Every sequence of
-// instructions without end therefore passes infinitely many charges, each of at least 1, and the fuel is finite.
+// instructions without end therefore passes infinitely many charges, each of at least 1, and infinitely many places where the
+// slice is looked at: without loops only calls go on without end, which the depth forbids, unless functions return, and a function
+// that calls another looks at the slice when it ends. The fuel is finite.
 //
 // So a call never uses less fuel than its instructions cost. It may use more: a group that is left in the middle was charged for
 // as a whole. Code of the Go compiler, whose functions jump by a table in a loop, uses several times as much.

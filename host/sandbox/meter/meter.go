@@ -26,10 +26,16 @@ const (
 	TrapTooDeep = 2 // the call nested more calls than it may
 )
 
-// The exports that Rewrite adds. Calling them costs nothing and changes nothing.
+// The exports that Rewrite adds. Calling them costs nothing, and changes nothing for the guest.
 const (
 	TrapExport = "__tocsin_trap"      // () -> i32: TrapNone, TrapNoFuel or TrapTooDeep
 	FuelExport = "__tocsin_fuel_left" // () -> i64: what is left of the fuel; below 0 if it is used up
+	// YieldExport is () -> (). The module calls it for each slice of its fuel, so whoever listens to its calls runs often.
+	YieldExport = "__tocsin_yield"
+
+	// slice is small enough to take a millisecond or two, and a tenth of a second if each unit goes to a load that misses
+	// all caches. Calling the host for each adds less than a thousandth.
+	slice = 1_000_000
 
 	ownPrefix = "__tocsin_"
 )

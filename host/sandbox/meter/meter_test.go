@@ -351,7 +351,7 @@ func TestShape(t *testing.T) {
 		section(10, 1, 2, 0, 0x0b), custom("name", 1, 4, 1, 0, 1, 'f'), custom("last", 3))
 	out := rewrite(t, wasm, meter.Config{})
 	at := -1
-	for _, s := range [][]byte{custom("first", 1), {1, 12, 3, 0x60}, custom("second", 2), {3, 5, 4}, custom("name", 1, 4, 1, 0, 1, 'f'), custom("last", 3)} {
+	for _, s := range [][]byte{custom("first", 1), {1, 15, 4, 0x60}, custom("second", 2), {3, 6, 5}, custom("name", 1, 4, 1, 0, 1, 'f'), custom("last", 3)} {
 		i := bytes.Index(out, s)
 		if i <= at {
 			t.Errorf("%q is at %d, after %d", s, i, at)
@@ -368,7 +368,7 @@ func TestShape(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, f := range map[string]string{"f": "", meter.TrapExport: "i32", meter.FuelExport: "i64"} {
+	for name, f := range map[string]string{"f": "", meter.TrapExport: "i32", meter.FuelExport: "i64", meter.YieldExport: ""} {
 		d := compiled.ExportedFunctions()[name]
 		if d == nil || len(d.ParamTypes()) != 0 || f != "" && api.ValueTypeName(d.ResultTypes()[0]) != f {
 			t.Errorf("%s: %v", name, d)

@@ -73,7 +73,8 @@ type module struct {
 	dataCount                      uint32
 	elements, data                 int
 	bodies                         []body
-	locals                         int // of all functions
+	locals                         int  // of all functions
+	refers                         bool // whether the code refers to a function by ref.func
 }
 
 func (m *module) read() {

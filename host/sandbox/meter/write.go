@@ -5,7 +5,7 @@ type writer struct {
 	m   *module
 	out []byte
 
-	fuel, depth uint32 // globals
+	fuel, depth, left uint32 // globals: what is left of the slice, of the depth, and of the fuel beside the slice
 	// blocks holds, for each type of the module, the type of a block with its results, encoded; nil if it is not needed yet.
 	blocks   [][]byte
 	newTypes []byte // types of such blocks, () -> results
@@ -20,7 +20,7 @@ type writer struct {
 // write makes the module anew. Nothing that has an index gets another one: what is new comes last.
 func (m *module) write() []byte {
 	w := &writer{
-		m: m, fuel: uint32(m.globals), depth: uint32(m.globals + 1), blocks: make([][]byte, len(m.types)),
+		m: m, fuel: uint32(m.globals), depth: uint32(m.globals + 1), left: uint32(m.globals + 2), blocks: make([][]byte, len(m.types)),
 		nTypes: len(m.types), wrapper: map[uint32]int{},
 	}
 	// The code is written first: it decides on the types.
@@ -32,30 +32,32 @@ func (m *module) write() []byte {
 		case idType:
 			w.section(id, w.nTypes, append(w.old(id), w.newTypes...))
 		case idFunction:
-			content := w.old(id)
+			content := appendU32(w.old(id), uint32(w.nTypes-3))
 			for _, f := range w.wrappers {
 				content = appendU32(content, m.funcs[f])
 			}
 			content = appendU32(appendU32(content, uint32(w.nTypes-2)), uint32(w.nTypes-1))
-			w.section(id, len(m.funcs)-m.imported+len(w.wrappers)+2, content)
+			w.section(id, len(m.funcs)-m.imported+len(w.wrappers)+3, content)
 		case idTable:
 			if m.given[id] {
 				w.section(id, m.counts[id], m.tables)
 			}
 		case idGlobal:
 			content := w.old(id)
-			for _, v := range []uint64{m.c.Fuel, uint64(m.c.StackDepth)} {
+			for _, v := range []uint64{0, uint64(m.c.StackDepth), 0} {
 				content = append(appendConst(append(content, typeI64, 1), v), opEnd)
 			}
-			w.section(id, m.globalsHere+2, content)
+			w.section(id, m.globalsHere+3, content)
 		case idExport:
 			w.exports()
 		case idStart:
 			if m.given[id] {
 				w.section(id, -1, appendU32(nil, w.indexOf(m.start)))
 			}
+		case idElement:
+			w.elements()
 		case idCode:
-			w.section(id, len(m.bodies)+len(w.wrappers)+2, code)
+			w.section(id, len(m.bodies)+len(w.wrappers)+3, code)
 		case idDataCount:
 			if m.given[id] {
 				w.section(id, -1, appendU32(nil, m.dataCount))
@@ -100,6 +102,33 @@ func (w *writer) section(id byte, n int, content []byte) {
 	w.out = append(append(w.out, number...), content...)
 }
 
+// elements writes the element section. A function may be referred to by ref.func only if it stands in an export, a global or
+// an element segment; those that are exported by their wrappers now are declared in a segment of their own.
+func (w *writer) elements() {
+	m := w.m
+	n, content := 0, []byte(nil)
+	if m.given[idElement] {
+		n, content = m.counts[idElement], w.old(idElement)
+	}
+	if m.refers {
+		var exported []byte
+		k := 0
+		for _, e := range m.exports {
+			if e.kind == 0 && int(e.index) >= m.imported {
+				exported = appendU32(exported, e.index)
+				k++
+			}
+		}
+		if k > 0 {
+			n++
+			content = append(appendU32(append(content, 3, 0), uint32(k)), exported...) // declarative, of functions
+		}
+	}
+	if n > 0 || m.given[idElement] {
+		w.section(idElement, n, content)
+	}
+}
+
 func (w *writer) exports() {
 	m := w.m
 	var content []byte
@@ -113,16 +142,20 @@ func (w *writer) exports() {
 		}
 		add(e.name, e.kind, e.index)
 	}
-	own := uint32(len(m.funcs) + len(w.wrappers))
+	own := w.yield() + 1 + uint32(len(w.wrappers))
 	add(TrapExport, 0, own)
 	add(FuelExport, 0, own+1)
-	w.section(idExport, len(m.exports)+2, content)
+	add(YieldExport, 0, w.yield())
+	w.section(idExport, len(m.exports)+3, content)
 }
+
+// yield is the index of the function that gives the next slice of fuel, the first of ours.
+func (w *writer) yield() uint32 { return uint32(len(w.m.funcs)) }
 
 // indexOf is the index of the function that stands for f when it is called from outside.
 func (w *writer) indexOf(f uint32) uint32 {
 	if i, ok := w.wrapper[f]; ok {
-		return uint32(len(w.m.funcs) + i)
+		return w.yield() + 1 + uint32(i)
 	}
 	return f
 }
@@ -160,7 +193,7 @@ func (w *writer) blockType(typ uint32) []byte {
 	return w.blocks[typ]
 }
 
-// code makes the functions: those of the module, the wrappers and the two that tell what happened.
+// code makes the functions: those of the module, the one that gives slices, the wrappers and the two that tell what happened.
 func (w *writer) code() []byte {
 	m := w.m
 	out := make([]byte, 0, (m.content[idCode].to-m.content[idCode].from)*5/4+256)
@@ -180,25 +213,49 @@ func (w *writer) code() []byte {
 	if m.given[idStart] {
 		w.wrap(m.start)
 	}
+	function(w.nextSlice(w.scratch))
 	for _, f := range w.wrappers {
 		function(w.wrapped(w.scratch, f))
 	}
+	w.newType(nil, 0)
 	w.newType([]byte{typeI32}, 1)
 	w.newType([]byte{typeI64}, 1)
 
 	b := append(w.scratch, 0, opI32Const, TrapNoFuel, opI32Const, TrapTooDeep, opI32Const, TrapNone)
 	b = appendGlobal(b, opGlobalGet, w.depth)
 	b = append(b, opI64Const, 0, opI64LtS, opSelect)
-	b = appendGlobal(b, opGlobalGet, w.fuel)
-	function(append(b, opI64Const, 0, opI64LtS, opSelect, opEnd))
-	function(append(appendGlobal(append(w.scratch, 0), opGlobalGet, w.fuel), opEnd))
+	function(append(w.total(b), opI64Const, 0, opI64LtS, opSelect, opEnd))
+	function(append(w.total(append(w.scratch, 0)), opEnd))
 	return out
+}
+
+// total puts all the fuel that is left on the stack.
+func (w *writer) total(out []byte) []byte {
+	return append(appendGlobal(appendGlobal(out, opGlobalGet, w.left), opGlobalGet, w.fuel), opI64Add)
+}
+
+// nextSlice makes the function that is called when the slice is used up, or the depth:
+//
+//	all = left + fuel
+//	if all < 0 || depth < 0 { trap }
+//	fuel = min(all, slice)
+//	left = all - fuel
+func (w *writer) nextSlice(out []byte) []byte {
+	all := []byte{opLocalGet, 0}
+	out = append(w.total(append(out, 1, 1, typeI64)), opLocalTee, 0)
+	out = appendGlobal(out, opGlobalGet, w.depth)
+	out = append(out, opI64Or, opI64Const, 0, opI64LtS, opIf, typeVoid, opUnreachable, opEnd)
+	out = appendConst(append(out, all...), slice)
+	out = append(appendConst(append(out, all...), slice), opI64LtS, opSelect)
+	out = appendGlobal(out, opGlobalSet, w.fuel)
+	out = append(appendGlobal(append(out, all...), opGlobalGet, w.fuel), opI64Sub)
+	return append(appendGlobal(out, opGlobalSet, w.left), opEnd)
 }
 
 // wrapped makes the function that is exported in place of f:
 //
 //	before = depth
-//	if before == StackDepth { fuel = Fuel }  ;; the outermost call
+//	if before == StackDepth { fuel, left = slice, Fuel - slice }  ;; the outermost call
 //	f(...)
 //	depth = before
 func (w *writer) wrapped(out []byte, f uint32) []byte {
@@ -208,8 +265,9 @@ func (w *writer) wrapped(out []byte, f uint32) []byte {
 	out = appendGlobal(out, opGlobalGet, w.depth)
 	out = appendU32(append(out, opLocalTee), before)
 	out = append(appendConst(out, uint64(w.m.c.StackDepth)), opI64Eq, opIf, typeVoid)
-	out = appendConst(out, w.m.c.Fuel)
-	out = appendGlobal(out, opGlobalSet, w.fuel)
+	first := min(w.m.c.Fuel, slice)
+	out = appendGlobal(appendConst(out, first), opGlobalSet, w.fuel)
+	out = appendGlobal(appendConst(out, w.m.c.Fuel-first), opGlobalSet, w.left)
 	out = append(out, opEnd)
 	for p := range before {
 		out = appendU32(append(out, opLocalGet), p)
