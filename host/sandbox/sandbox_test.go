@@ -129,11 +129,7 @@ func TestHostile(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				began := time.Now()
 				out, err := m.Call(t.Context(), "render", []byte(`{}`))
-				if took := time.Since(began); took > 5*time.Second {
-					t.Errorf("it took %v", took)
-				}
 				if err == nil || !c.is(err) || !strings.Contains(err.Error(), c.want) {
 					t.Fatalf("got %q, %v (%T), want %q", out, err, err, c.want)
 				}
