@@ -189,7 +189,7 @@ endpoint = "siem"
 name = "soc-chat"
 endpoint = "bot"
 locale = "en"
-checks = ["flow/tls_certificate_expired", "flow/tls_certificate_selfsigned", "flow/ndpi_clear_text_credentials", "host/scan_detection"]
+checks = ["flow/tls_certificate_expired", "flow/ndpi_url_possible_sql_injection", "host/scan_detection"]
 parameters = { telegram_channel = "-1001234567890" }
 `
 

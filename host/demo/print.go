@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/lipgloss/table"
 	"github.com/mattn/go-runewidth"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -154,15 +152,7 @@ func (p *printer) results(ctx context.Context, a *app.App, set *setting) error {
 }
 
 func (p *printer) table(keys []string, rows map[string]*alertRow) {
-	t := table.New().Border(lipgloss.RoundedBorder()).BorderRow(false).
-		Headers("SEVERITY", "ALERT", "WHO", "WEBHOOK", "TELEGRAM", "SHELL").
-		StyleFunc(func(_, col int) lipgloss.Style {
-			st := lipgloss.NewStyle().Padding(0, 1)
-			if col >= 3 {
-				st = st.Align(lipgloss.Center)
-			}
-			return st
-		})
+	var lines [][]string
 	for _, k := range keys {
 		r := rows[k]
 		title := r.title
@@ -177,9 +167,10 @@ func (p *printer) table(keys []string, rows map[string]*alertRow) {
 		for _, pl := range places {
 			cells = append(cells, p.mark(r.at[pl], r.sent[pl]))
 		}
-		t.Row(cells...)
+		lines = append(lines, cells)
 	}
-	_, _ = fmt.Fprintf(p.w, "\n%s\n\n", t.Render())
+	head := []string{"SEVERITY", "ALERT", "WHO", "WEBHOOK", "TELEGRAM", "SHELL"}
+	_, _ = fmt.Fprintf(p.w, "\n%s\n", report.Box(head, lines, 3))
 }
 
 // parties names the client and its server, or how many it has.
@@ -221,6 +212,5 @@ func (p *printer) message(set *setting) {
 			break
 		}
 	}
-	box := lipgloss.NewStyle().Border(lipgloss.RoundedBorder()).Padding(0, 1).MarginLeft(2).Width(76).Render(strings.TrimSpace(m.Plain))
-	_, _ = fmt.Fprintf(p.w, "  %s\n%s\n\n", report.Dim(p.color, "what the chat shows of one of them:"), box)
+	_, _ = fmt.Fprintf(p.w, "  %s\n%s\n", report.Dim(p.color, "what the chat shows of one of them:"), report.Frame(strings.TrimSpace(m.Plain), 78, 2))
 }

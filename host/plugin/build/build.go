@@ -104,23 +104,28 @@ func All(ctx context.Context, root, out string, progress io.Writer) ([]Built, er
 		errs []error
 		g    errgroup.Group
 	)
+	make1 := func(name string) {
+		b, err := One(ctx, top, name, out)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			errs = append(errs, err)
+			_, _ = fmt.Fprintf(progress, "plug-in %-12s failed\n", name)
+			return
+		}
+		done = append(done, b)
+		state := "unchanged"
+		if b.Changed {
+			state = "built"
+		}
+		_, _ = fmt.Fprintf(progress, "plug-in %-12s %s, %.2f MB, %.1f s\n", name, state, float64(b.Size)/1e6, b.Took.Seconds())
+	}
+	// The first goes alone: two go commands at once with an empty cache would each compile the standard library.
+	make1(names[0])
 	g.SetLimit(parallel)
-	for _, name := range names {
+	for _, name := range names[1:] {
 		g.Go(func() error {
-			b, err := One(ctx, top, name, out)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-				_, _ = fmt.Fprintf(progress, "plug-in %-12s failed\n", name)
-				return nil
-			}
-			done = append(done, b)
-			state := "unchanged"
-			if b.Changed {
-				state = "built"
-			}
-			_, _ = fmt.Fprintf(progress, "plug-in %-12s %s, %.2f MB, %.1f s\n", name, state, float64(b.Size)/1e6, b.Took.Seconds())
+			make1(name)
 			return nil
 		})
 	}
