@@ -157,10 +157,10 @@ func (p *Package) checkMessage(s Sample, locale string, plain bool) ([]Problem, 
 		if !json.Valid([]byte(t.Text)) {
 			bad("the message is no valid JSON; values stand in quotes, such as {\"text\": \"{{.message}}\"}, or are written with json")
 		}
-	case "html", "telegram_html":
+	case "html", "basic_html":
 		var allowed []string
-		if p.message.format == "telegram_html" {
-			allowed = telegramTags
+		if p.message.format == "basic_html" {
+			allowed = basicTags
 		}
 		if what := checkTags(t.Text, allowed); what != "" {
 			bad("%s", what)
@@ -169,8 +169,8 @@ func (p *Package) checkMessage(s Sample, locale string, plain bool) ([]Problem, 
 	return problems, nil
 }
 
-// telegramTags are the elements that Telegram takes in messages (Bot API 10.1, HTML style).
-var telegramTags = []string{
+// basicTags are the elements of the small HTML that chat services take (those of the Bot API 10.1, the largest such list).
+var basicTags = []string{
 	"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "span", "tg-spoiler", "a", "tg-emoji", "tg-time", "code", "pre", "blockquote",
 }
 

@@ -32,8 +32,8 @@ var formats = map[string]*format{
 		escape: identity, bold: asIs, italic: asIs, code: asIs, visible: identity,
 		link: func(text, url string) markup { return markup(join(" ", text, url)) },
 	},
-	"html":          htmlFormat(html.EscapeString),
-	"telegram_html": htmlFormat(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace),
+	"html":       htmlFormat(html.EscapeString),
+	"basic_html": htmlFormat(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace),
 	"markdown": {
 		escape:  escapeMarkdown,
 		bold:    around("**", escapeMarkdown),
@@ -57,7 +57,7 @@ var formats = map[string]*format{
 }
 
 func formatNames() []string {
-	return []string{"text", "html", "telegram_html", "markdown", "mrkdwn", "json"}
+	return []string{"text", "html", "basic_html", "markdown", "mrkdwn", "json"}
 }
 
 func identity(s string) string { return s }

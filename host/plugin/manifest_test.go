@@ -18,7 +18,7 @@ version = "1.0"
 world = "endpiont"
 homepage = "example.org"
 [message]
-format = "telegramhtml"
+format = "basichtml"
 unit = "rune"
 max_length = 5
 [batch]
@@ -57,7 +57,7 @@ manifest.toml: licence: is missing; write an SPDX expression, such as licence = 
 manifest.toml:2: version: "1.0" is no semantic version; write MAJOR.MINOR.PATCH, such as "1.0.0"
 manifest.toml:3: world: "endpiont" is unknown; did you mean "endpoint"?
 manifest.toml:4: homepage: "example.org" is no web address; write one that begins with https://
-manifest.toml:6: message.format: "telegramhtml" is unknown; did you mean "telegram_html"?
+manifest.toml:6: message.format: "basichtml" is unknown; did you mean "basic_html"?
 manifest.toml:7: message.unit: "rune" is unknown; did you mean "runes"?
 manifest.toml:8: message.max_length: is 5; it must be from 64 to 1048576
 manifest.toml:10: batch.max: is 5000; it must be from 0 to 1000

@@ -85,7 +85,7 @@ func TestEscaping(t *testing.T) {
 	for _, tc := range []struct{ format, want string }{
 		{"text", "a<b>&\"'`*_[x](y)|~\\ @everyone  [31mgnp\ufffd"},
 		{"html", "a&lt;b&gt;&amp;&#34;&#39;`*_[x](y)|~\\ @everyone  [31mgnp\ufffd"},
-		{"telegram_html", "a&lt;b&gt;&amp;\"'`*_[x](y)|~\\ @everyone  [31mgnp\ufffd"},
+		{"basic_html", "a&lt;b&gt;&amp;\"'`*_[x](y)|~\\ @everyone  [31mgnp\ufffd"},
 		{"markdown", "a\\<b\\>\\&\"'\\`\\*\\_\\[x\\](y)\\|\\~\\\\ @\u200beveryone  \\[31mgnp\ufffd"},
 		{"mrkdwn", "a&lt;b&gt;&amp;\"'`*_[x](y)|~\\ @\u200beveryone  [31mgnp\ufffd"},
 		{"json", `a\u003cb\u003e\u0026\"'` + "`*_[x](y)|~\\\\ @everyone  [31mgnp\ufffd"},
@@ -165,8 +165,8 @@ func TestBadTemplates(t *testing.T) {
 		{"empty", "text", "{{define \"text\"}}{{if false}}x{{end}}{{end}}", "templates/message.tmpl: the message is empty (sample \"flow, certificate expired\" in en)"},
 		{"own markup", "html", "{{define \"text\"}}\n<b>{{.title}}</b>{{end}}", "templates/message.tmpl:2: the template writes markup itself, so it cannot be sent as plain text"},
 		{"tags that do not match", "html", "{{define \"plain\"}}x{{end}}{{define \"text\"}}<b><i>x</b></i>{{end}}", "</b> closes nothing"},
-		{"tag left open", "telegram_html", "{{define \"plain\"}}x{{end}}{{define \"text\"}}<b>x{{end}}", "<b> is not closed"},
-		{"tag that Telegram refuses", "telegram_html", "{{define \"plain\"}}x{{end}}{{define \"text\"}}<p>x</p>{{end}}", "the service does not take the element <p>"},
+		{"tag left open", "basic_html", "{{define \"plain\"}}x{{end}}{{define \"text\"}}<b>x{{end}}", "<b> is not closed"},
+		{"tag that Telegram refuses", "basic_html", "{{define \"plain\"}}x{{end}}{{define \"text\"}}<p>x</p>{{end}}", "the service does not take the element <p>"},
 		{"no JSON", "json", "{{define \"text\"}}{\"a\": {{.message}}}{{end}}", "the message is no valid JSON; values stand in quotes"},
 		{"wrong argument", "text", "{{define \"text\"}}{{bytes .title}}{{end}}", `want a number, got "TLS certificate expired"`},
 		{"endless recursion", "text", "{{define \"a\"}}{{template \"a\" .}}{{end}}{{define \"text\"}}{{template \"a\" .}}{{end}}", "the template takes more than "},
@@ -190,7 +190,7 @@ func TestBadTemplates(t *testing.T) {
 // TestDefaultMessage has no template of its own at all.
 func TestDefaultMessage(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{"text", "html", "telegram_html", "markdown", "mrkdwn"} {
+	for _, format := range []string{"text", "html", "basic_html", "markdown", "mrkdwn"} {
 		parts := withMessage(format, "")
 		differ(t, check(t, parts), "")
 		if got := render(t, parse(t, parts), sample(t, "MAC address"), "en", true).Text; !strings.HasPrefix(got, "🔵 New device · Notice\n") {
@@ -207,7 +207,7 @@ func TestLengthLimit(t *testing.T) {
 		"runes": utf8.RuneCountInString, "bytes": func(s string) int { return len(s) },
 		"utf16": func(s string) int { return len(utf16.Encode([]rune(s))) },
 	}
-	for _, format := range []string{"text", "telegram_html", "markdown", "mrkdwn"} {
+	for _, format := range []string{"text", "basic_html", "markdown", "mrkdwn"} {
 		for unit, count := range measure {
 			for _, limit := range []int{200, 1000} {
 				parts := withMessage(format, "")
@@ -215,7 +215,7 @@ func TestLengthLimit(t *testing.T) {
 				p := parse(t, parts)
 				for _, s := range plugin.Samples() {
 					text := render(t, p, &s.Alert, "it", false).Text
-					if format == "telegram_html" {
+					if format == "basic_html" {
 						text = html.UnescapeString(tags.ReplaceAllString(text, ""))
 					}
 					n := count(text)
@@ -230,7 +230,7 @@ func TestLengthLimit(t *testing.T) {
 		}
 	}
 	// A message that just fits is left alone; one more character shortens it by two and adds the ellipsis.
-	parts := withMessage("telegram_html", `{{define "text"}}{{bold .title}}: {{.message}}{{end}}`)
+	parts := withMessage("basic_html", `{{define "text"}}{{bold .title}}: {{.message}}{{end}}`)
 	parts.Manifest = append(parts.Manifest, "max_length = 64\n"...)
 	p := parse(t, parts)
 	a := pdk.Alert{Title: "T", Message: strings.Repeat("&", 61), Info: strings.Repeat("x", 5000), Action: "store"}
@@ -301,7 +301,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("&amp;", "\xff", "`", `{{define "text"}}{{range .bytes}}{{.}}{{end}}{{template "parties" .}}{{end}}`, uint8(2))
 	f.Add("", "", "", `{{define "a"}}{{template "a" .}}{{end}}{{define "text"}}{{template "a" .}}{{end}}`, uint8(3))
 	f.Add("", "", "", `{{define "text"}}{{range $i, $x := .bytes}}{{break}}{{end}}{{with $y := print .info}}{{$y | code | bold}}{{end}}{{end}}`, uint8(4))
-	formats := []string{"text", "html", "telegram_html", "markdown", "mrkdwn", "json"}
+	formats := []string{"text", "html", "basic_html", "markdown", "mrkdwn", "json"}
 	f.Fuzz(func(t *testing.T, message, info, hostname, tmpl string, format uint8) {
 		parts := withMessage(formats[int(format)%len(formats)], tmpl)
 		parts.Manifest = append(parts.Manifest, "max_length = 500\n"...)
@@ -336,7 +336,7 @@ func FuzzEscape(f *testing.F) {
 	}
 	f.Add("</b>", "`", "\x00\n\u2028\u202e\xff")
 	f.Add("&lt;script>", "<!--", "]]>")
-	htm := parse(f, withMessage("telegram_html", ""))
+	htm := parse(f, withMessage("basic_html", ""))
 	plain := parse(f, withMessage("text", `{{define "text"}}{{.title}}|{{.hostname}}|{{.info}}{{end}}`))
 	js := parse(f, withMessage("json", `{{define "text"}}["{{.title}}", "{{code .hostname}}", {{json .info}}, "{{link .title .info}}"]{{end}}`))
 	f.Fuzz(func(t *testing.T, title, hostname, info string) {
