@@ -52,12 +52,33 @@ func (m *memory) add(target, message string) *row {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	r := m.put(endpoint, recipient, a)
+	m.signal(endpoint)
+	return r
+}
+
+// addMany adds n deliveries at once: whoever takes work sees none of them or all.
+func (m *memory) addMany(n int, target, message string) {
+	endpoint, recipient, _ := strings.Cut(target, "/")
+	a, err := json.Marshal(map[string]any{"id": "a", "title": "Title", "message": message})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for range n {
+		m.put(endpoint, recipient, a)
+	}
+	m.signal(endpoint)
+}
+
+// put adds a delivery; mu is held.
+func (m *memory) put(endpoint, recipient string, a json.RawMessage) *row {
 	r := &row{Delivery: alert.Delivery{ID: alert.NewID(), Target: alert.Target{Endpoint: endpoint, Recipient: recipient}, Alert: a, Created: time.Now()}}
 	r.notBefore = r.Created
 	m.rows = append(m.rows, r)
 	m.open[endpoint] = append(m.open[endpoint], r)
 	m.byID[r.ID] = r
-	m.signal(endpoint)
 	return r
 }
 

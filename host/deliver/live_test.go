@@ -18,19 +18,16 @@ func TestVersionChanges(t *testing.T) {
 		e.Live = serves.Load
 		x := &executor{}
 		out := newMemory(t)
-		for range 20 {
-			out.add("a/ops", "x")
-		}
+		out.addMany(20, "a/ops", "x")
 		b := start(t, out, x, e)
 		b.untilEmpty(t)
 		if got := x.bodies(); len(got) != 1 {
 			t.Fatalf("got %q", got)
 		}
+		synctest.Wait() // the worker sleeps: it asks for the limits when it wakes
 		serves.Store(&plugin.Manifest{Batch: plugin.Batch{Max: 5}, Rate: plugin.Rate{Count: 1, Per: 10 * time.Second}})
 		begin := time.Now()
-		for range 20 {
-			out.add("a/ops", "x")
-		}
+		out.addMany(20, "a/ops", "x")
 		b.untilEmpty(t)
 		b.finish(t)
 		if got := x.bodies(); len(got) != 5 {

@@ -313,9 +313,7 @@ func TestBatches(t *testing.T) {
 			t.Errorf("batches %v after %s", sizes, took)
 		}
 		begin = time.Now()
-		for range 20 { // full batches need not wait
-			out.add("a/ops", "ops")
-		}
+		out.addMany(20, "a/ops", "ops") // full batches need not wait
 		b.idle(t)
 		if took := time.Since(begin); took != 0 || !slices.Equal(sizes, []int{4, 10, 10}) {
 			t.Errorf("batches %v after %s", sizes, took)
