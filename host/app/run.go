@@ -48,7 +48,11 @@ func Run(ctx context.Context, o RunOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.Start(ctx); err != nil {
+	before, err := a.Ledger().Counts(ctx)
+	if err == nil {
+		err = a.Start(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 	}
 	log.Info("started", "endpoints", len(cfg.Endpoints), "recipients", len(cfg.Recipients), "database", dbPath(cfg))
@@ -67,7 +71,7 @@ func Run(ctx context.Context, o RunOptions) (err error) {
 	counts, cerr := a.Ledger().Counts(context.WithoutCancel(ctx))
 	stopErr := a.Stop(context.WithoutCancel(ctx))
 	if err == nil && cerr == nil && ctx.Err() == nil && o.File != "" {
-		err = left(counts)
+		err = left(before, counts)
 	}
 	return errors.Join(damage, err, cerr, stopErr)
 }
@@ -120,13 +124,17 @@ func (a *App) settle(ctx context.Context, patience time.Duration, show func(int,
 	}
 }
 
-// left tells what a run leaves behind: nil if every delivery arrived.
-func left(counts []outbox.EndpointCount) error {
+// left tells what a run leaves behind: nil if every delivery arrived. Dead letters of earlier runs are not this one's.
+func left(before, counts []outbox.EndpointCount) error {
 	e := &LeftError{Hint: ": tocsin deliveries list shows why"}
+	for _, c := range before {
+		e.Dead -= int(c.Dead)
+	}
 	for _, c := range counts {
 		e.Waiting += int(c.Queued + c.Leased)
 		e.Dead += int(c.Dead)
 	}
+	e.Dead = max(0, e.Dead) // fewer: some were queued again, or pruned
 	if e.Waiting+e.Dead == 0 {
 		return nil
 	}
