@@ -270,14 +270,15 @@ func (n native) Classify(_ context.Context, in *pdk.ClassifyInput) (*pdk.Classif
 type executor struct {
 	do func(ctx context.Context, r *pdk.Request) (*pdk.Response, *pdk.TransportError)
 
-	mu   sync.Mutex // mu guards what follows
-	sent []string
-	at   []time.Time
+	mu       sync.Mutex // mu guards what follows
+	sent     []string
+	at       []time.Time
+	policies []egress.Policy
 }
 
-func (x *executor) Do(ctx context.Context, r *pdk.Request, _ egress.Policy) (*pdk.Response, *pdk.TransportError) {
+func (x *executor) Do(ctx context.Context, r *pdk.Request, p egress.Policy) (*pdk.Response, *pdk.TransportError) {
 	x.mu.Lock()
-	x.sent, x.at = append(x.sent, r.HTTP.Body), append(x.at, time.Now())
+	x.sent, x.at, x.policies = append(x.sent, r.HTTP.Body), append(x.at, time.Now()), append(x.policies, p)
 	x.mu.Unlock()
 	if x.do == nil {
 		return &pdk.Response{Status: 200}, nil

@@ -18,7 +18,7 @@ const (
 	defaultMaxAge = 72 * time.Hour
 	defaultDrain  = 20 * time.Second
 	maxBatch      = 500
-	maxParallel   = 16
+	maxParallel   = 64 // as much as a manifest may ask for
 	maxTimeout    = 5 * time.Minute
 )
 
@@ -59,8 +59,8 @@ type Composer interface {
 type Endpoint struct {
 	Name, TypeName string
 	Manifest       *plugin.Manifest
-	// Live, if set, gives the manifest of the version of the plug-in that serves now: its batch and rate are kept, while
-	// Limits.Parallel is Manifest's. It is called concurrently.
+	// Live, if set, gives the manifest of the version of the plug-in that serves now: its batch, rate and limits hold from
+	// the next request on. It is called concurrently.
 	Live  func() *plugin.Manifest
 	Guest Guest
 	// Composer may be nil: the text is then the alert's message.

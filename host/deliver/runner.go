@@ -7,17 +7,17 @@ import (
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/egress"
 	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
 // runner serves one endpoint: a dispatcher that leases, and up to Limits.Parallel batches under way.
 type runner struct {
 	Endpoint
-	p        *Pipeline
-	log      *slog.Logger
-	parallel int
-	health   health
-	doubts   doubts
+	p      *Pipeline
+	log    *slog.Logger
+	health health
+	doubts doubts
 	// ahead is a batch of another recipient that came while one was being filled; the dispatcher's own.
 	ahead []alert.Delivery
 
@@ -30,13 +30,8 @@ type runner struct {
 
 func newRunner(p *Pipeline, e Endpoint) *runner {
 	m := e.Manifest
-	if e.Policy.Timeout <= 0 {
-		e.Policy.Timeout = m.Limits.Timeout
-	}
-	e.Policy.Timeout = min(e.Policy.Timeout, maxTimeout)
 	return &runner{
-		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), parallel: min(max(m.Limits.Parallel, 1), maxParallel),
-		pace: newPace(m.Rate.Count, m.Rate.Per), rate: m.Rate,
+		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), pace: newPace(m.Rate.Count, m.Rate.Per), rate: m.Rate,
 	}
 }
 
@@ -50,6 +45,19 @@ func (r *runner) manifest() *plugin.Manifest {
 
 // most is how many deliveries a batch may have.
 func (r *runner) most() int { return min(max(r.manifest().Batch.Max, 1), maxBatch) }
+
+// parallel is how many batches may be under way.
+func (r *runner) parallel() int { return min(max(r.manifest().Limits.Parallel, 1), maxParallel) }
+
+// policy is what a request may do now: as configured, with the time limit that the plug-in asks for where there is none.
+func (r *runner) policy() egress.Policy {
+	p := r.Policy
+	if p.Timeout <= 0 {
+		p.Timeout = r.manifest().Limits.Timeout
+	}
+	p.Timeout = min(p.Timeout, maxTimeout)
+	return p
+}
 
 // turn waits until the rate limit allows a request; false if ctx was done first. A version with another rate begins anew.
 func (r *runner) turn(ctx context.Context) bool {
@@ -67,25 +75,25 @@ func (r *runner) turn(ctx context.Context) bool {
 func (r *runner) run(stop, work context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, r.parallel)
-	for {
-		select {
-		case slots <- struct{}{}:
-		case <-stop.Done():
-			return
-		}
+	slots := newSlots(r.parallel)
+	for slots.take(stop) {
 		batch := r.next(stop, work)
 		if batch == nil {
 			return
 		}
 		wg.Go(func() {
 			r.deliver(stop, work, batch)
-			<-slots
+			slots.give()
 			r.end()
 		})
 		if r.health.onTrial() { // the endpoint was down: one delivery shows whether it is back
 			wg.Wait()
 		}
+	}
+	if batch := r.ahead; batch != nil { // it was leased, so it has to be given back
+		r.ahead = nil
+		r.deliver(stop, work, batch)
+		r.end()
 	}
 }
 

@@ -177,7 +177,7 @@ func (r *runner) send(stop, work context.Context, j job) (answer, bool) {
 		return answer{}, false
 	}
 	start := time.Now()
-	resp, terr := r.p.Executor.Do(work, j.request, r.Policy)
+	resp, terr := r.p.Executor.Do(work, j.request, r.policy())
 	a := answer{resp: resp, err: terr, took: time.Since(start)}
 	if terr != nil && work.Err() != nil && !terr.Ambiguous {
 		return a, false
