@@ -22,6 +22,8 @@ type Manifest struct {
 	Limits   Limits            `toml:"limits"`
 	Net      []NetWish         `toml:"net"`
 	Exec     *ExecWish         `toml:"exec"`
+	Ban      *ExecWish         `toml:"ban"`      // asks to ban and unban addresses with fail2ban
+	Syslog   *ExecWish         `toml:"syslog"`   // asks to write to the machine's own syslog socket
 	Outcomes map[string]string `toml:"outcomes"` // "2xx", "429", "exit 0" ... to an outcome of pdk.Outcome
 	Features Features          `toml:"features"`
 }
@@ -55,14 +57,16 @@ type Limits struct {
 
 // NetWish is one host the plug-in wants to reach.
 type NetWish struct {
-	Scheme string `toml:"scheme"` // https, http; empty: as in the URL parameter
+	// Scheme is https, http, smtp or syslog; empty: as in the URL parameter. For smtp and syslog the host parameter holds a
+	// name or an address, not a URL, and a wish without a port means any port of that host.
+	Scheme string `toml:"scheme"`
 	// Host is a name, or {endpoint.PARAMETER}: the host of that URL parameter, granted because an administrator typed it.
 	Host   string `toml:"host"`
 	Port   int    `toml:"port"` // 0: the scheme's own, or the parameter's
 	Reason string `toml:"reason"`
 }
 
-// ExecWish asks to run scripts of the scripts folder.
+// ExecWish asks to run scripts of the scripts folder, or for another thing that has no host: see Manifest.
 type ExecWish struct {
 	Reason string `toml:"reason"`
 }
