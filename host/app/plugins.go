@@ -117,7 +117,7 @@ type inspected struct {
 	Title       string            `json:"title"`
 	Version     string            `json:"version"`
 	World       string            `json:"world"`
-	ABI         int               `json:"abi"`
+	ABI         string            `json:"abi"`     // the version of the world's interface, "1.0"
 	Description string            `json:"description"`
 	Authors     []string          `json:"authors"`
 	Licence     string            `json:"licence"`
@@ -145,7 +145,7 @@ func InspectPlugin(s Streams, path, format string) error {
 	about, help := p.Describe("en")
 	m := p.Manifest
 	in := inspected{
-		Name: m.Name, Title: m.Title, Version: m.Version, World: p.ABI.World, ABI: p.ABI.Version, Description: about,
+		Name: m.Name, Title: m.Title, Version: m.Version, World: p.ABI.World, ABI: p.ABI.Version(), Description: about,
 		Authors: m.Authors, Licence: m.Licence, Homepage: m.Homepage, Size: len(p.Wasm), SHA256: fmt.Sprintf("%x", p.Hash),
 		Signed: p.Sig != nil, Batch: max(1, m.Batch.Max), Languages: p.Languages(), Vectors: len(p.Vectors),
 		Parameters: p.Fields("en"), Outcomes: m.Outcomes, help: help,
@@ -179,7 +179,7 @@ func (in *inspected) print(s Streams) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-11s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("world", "%s, ABI %d", in.World, in.ABI)
+	row("world", "%s, ABI %s", in.World, in.ABI)
 	row("by", "%s (%s) %s", strings.Join(in.Authors, ", "), in.Licence, in.Homepage)
 	row("file", "%s, sha256 %s", report.Bytes(uint64(in.Size)), in.SHA256)
 	signed := "no"

@@ -175,7 +175,7 @@ func (c *manifestCheck) duration(field string, d, most time.Duration) {
 
 func (c *manifestCheck) world() {
 	m := c.p.Manifest
-	worlds := slices.Sorted(maps.Keys(abiVersions))
+	worlds := spoken.worlds()
 	switch {
 	case m.World == "":
 		c.bad("world", "is missing; write world = \"endpoint\" or world = \"check\"")

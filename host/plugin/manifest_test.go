@@ -12,7 +12,7 @@ import (
 func TestManifestFaultsAllAtOnce(t *testing.T) {
 	t.Parallel()
 	parts := goodParts()
-	parts.ABI = "endpoint 1"
+	parts.ABI = "endpoint 1.0"
 	parts.Manifest = []byte(`name = "Tele gram"
 version = "1.0"
 world = "endpiont"
@@ -236,7 +236,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte("name = \"x\"\n[[net]]\nhost = \"{endpoint.url\"\n[outcomes]\n\"exit 99999999999999999999\" = \"\"\n"))
 	f.Add([]byte("[batch]\nwindow = \"1s\"\nmax = 99999999999999999999\n"))
 	f.Fuzz(func(t *testing.T, manifest []byte) {
-		b, err := plugin.Pack(tiny, plugin.Parts{Manifest: manifest, Lint: []byte(goodSchema), ABI: "endpoint 1"})
+		b, err := plugin.Pack(tiny, plugin.Parts{Manifest: manifest, Lint: []byte(goodSchema), ABI: "endpoint 1.0"})
 		if err != nil {
 			t.Skip("too large")
 		}

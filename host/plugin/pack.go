@@ -17,7 +17,7 @@ import (
 type Parts struct {
 	Manifest, Lint              []byte
 	Templates, Locales, Vectors map[string][]byte
-	ABI                         string // empty: the manifest's world in the newest version
+	ABI                         string // such as "endpoint 1.0"; empty: the manifest's world in the newest version this host speaks
 	Sig                         []byte
 }
 
@@ -35,11 +35,11 @@ func Pack(wasm []byte, parts Parts) ([]byte, error) {
 		if _, err := toml.Decode(string(parts.Manifest), &head); err != nil {
 			return nil, fmt.Errorf("%s: %w", fileManifest, err)
 		}
-		version, ok := abiVersions[head.World]
+		newest, ok := spoken.newest(head.World)
 		if !ok {
 			return nil, fmt.Errorf("%s: world is %q; it must be \"endpoint\" or \"check\"", fileManifest, head.World)
 		}
-		parts.ABI = fmt.Sprintf("%s %d", head.World, version)
+		parts.ABI = newest.String()
 	}
 	out := append(make([]byte, 0, len(wasm)+64<<10), bareModule(wasm, m)...)
 	for _, part := range []struct {

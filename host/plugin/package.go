@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,15 +39,6 @@ type Package struct {
 	check    sync.Once
 	problems []Problem
 }
-
-// ABI is the interface a plug-in was built for.
-type ABI struct {
-	World   string // "endpoint" or "check"
-	Version int
-}
-
-// abiVersions are the worlds this host runs, with the newest version of each.
-var abiVersions = map[string]int{"endpoint": 1, "check": 1}
 
 // The names of a package's parts in the development form, a folder.
 const (
@@ -133,7 +121,11 @@ func Load(path string) (*Package, error) {
 // Parse reads a package from the bytes of its file. The name appears in errors. Nothing is run: sections are capped in size
 // and read, the manifest and the lint schema decoded, templates and locales parsed. The error is an *Invalid. Parse keeps
 // wasm, which must not be changed any more.
-func Parse(name string, wasm []byte) (*Package, error) {
+func Parse(name string, wasm []byte) (*Package, error) { return ParseFor(name, wasm, spoken) }
+
+// ParseFor is Parse for a host that speaks other interfaces than this one. A package that needs one which is not among
+// them is refused before anything else of it is read.
+func ParseFor(name string, wasm []byte, speaks ABIs) (*Package, error) {
 	p := &Package{Path: name, Wasm: wasm}
 	m, err := sections(wasm)
 	if err != nil {
@@ -141,14 +133,14 @@ func Parse(name string, wasm []byte) (*Package, error) {
 	}
 	p.module, p.Imports, p.Exports = m, m.imports, m.exports
 	p.Hash = sha256.Sum256(wasm)
-	if err := invalid(name, p.read()); err != nil {
+	if err := invalid(name, p.read(speaks)); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
 // read decodes tocsin's own sections and returns all that is wrong with them.
-func (p *Package) read() []Problem {
+func (p *Package) read(speaks ABIs) []Problem {
 	own := p.module.own
 	if _, ok := own[sectionManifest]; !ok {
 		if len(own) == 0 {
@@ -160,10 +152,17 @@ func (p *Package) read() []Problem {
 	var problems []Problem
 	note := func(list ...Problem) { problems = append(problems, list...) }
 
+	bad, known := p.readABI(own, speaks)
+	if !known {
+		return bad
+	}
 	p.Manifest = &Manifest{}
 	note(tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))...)
 	p.Manifest.defaults()
-	note(p.readABI(own)...)
+	note(bad...)
+	if p.module.strange != nil {
+		note(Problem{Message: p.module.strange.Error()})
+	}
 	if s, ok := own[sectionLint]; ok {
 		schema, list := parseSchema(s.body)
 		p.Lint = schema
@@ -199,34 +198,6 @@ func (p *Package) read() []Problem {
 	note(list...)
 	p.found = problems
 	return problems
-}
-
-func (p *Package) readABI(own map[string]section) []Problem {
-	s, ok := own[sectionABI]
-	if !ok {
-		return []Problem{{Where: sectionABI, Message: "the section is missing; pack the plug-in again with tocsin plugin pack"}}
-	}
-	bad := Problem{Where: sectionABI, Message: fmt.Sprintf("%q is no interface; want a world and a version, such as \"endpoint 1\"",
-		strict.OneLine(string(s.body)))}
-	words := strings.Fields(string(s.body))
-	if len(words) != 2 {
-		return []Problem{bad}
-	}
-	v, err := strconv.Atoi(words[1])
-	if err != nil || v < 1 {
-		return []Problem{bad}
-	}
-	p.ABI = ABI{words[0], v}
-	newest, ok := abiVersions[p.ABI.World]
-	if !ok {
-		return []Problem{{Where: sectionABI, Message: fmt.Sprintf("the world %q is unknown; this host runs %s", p.ABI.World,
-			strings.Join(slices.Sorted(maps.Keys(abiVersions)), " and "))}}
-	}
-	if v > newest {
-		return []Problem{{Where: sectionABI, Message: fmt.Sprintf("the plug-in needs version %d of the %s interface, but this host "+
-			"has %d; update tocsin, or take an older version of the plug-in", v, p.ABI.World, newest)}}
-	}
-	return nil
 }
 
 // tomlProblems turns the mistakes that package strict lists into problems.

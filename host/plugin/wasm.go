@@ -84,6 +84,8 @@ type module struct {
 	own      map[string]section // the tocsin.* sections
 	imports  []Import
 	exports  []Export
+	// strange is the first tocsin.* section that this host does not know. It is no fault of a module that needs a newer host.
+	strange *formatError
 }
 
 // sections reads the outline of a WebAssembly file. It decodes the import and export sections and no other code.
@@ -161,7 +163,9 @@ func (m *module) custom(in *reader, s section) {
 	}
 	limit, known := sectionCaps[s.name]
 	if !known {
-		in.fail(s.start, "this host does not know the section; a newer tocsin may, or the name is misspelt")
+		if m.strange == nil {
+			m.strange = &formatError{s.name, s.start, "this host does not know the section; a newer tocsin may, or the name is misspelt"}
+		}
 		return
 	}
 	if len(s.body) > limit {

@@ -16,6 +16,13 @@ import (
 	"strings"
 )
 
+// Major and Minor are the version of the interface that ABI.md describes, the newest there is. Within a major version
+// things are only added; see ABI.md.
+const (
+	Major = 1
+	Minor = 0
+)
+
 //go:embed ABI.md
 var abi string
 
