@@ -96,9 +96,9 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	if len(r.errs) > before {
 		return nil, false // what a reference stands for is unknown: nothing sound can be said about the rest
 	}
-	for _, p := range pkg.Lint.Lint(params.real, nil) {
+	for _, p := range pkg.LintParams(r.cfg.Locale, params.real, nil) {
 		if name, ok := cutPart(p, "endpoint"); ok {
-			fail("parameters."+name, "%s %s", name, p.Message)
+			fail("parameters."+name, "%s", p.Named())
 		}
 	}
 	if _, err := egress.GrantsFor(pkg.Manifest, params.real); err != nil && len(r.errs) == before {
@@ -187,9 +187,9 @@ func (r *resolver) recipient(k int, pkg *plugin.Package, endpointParams map[stri
 	}
 	p := &part{written: rc.Parameters}
 	p.real = r.references(p.written, func(key string, err error) { fail("parameters."+key, key+": "+err.Error()) })
-	for _, q := range pkg.Lint.Lint(endpointParams, p.real) {
+	for _, q := range pkg.LintParams(r.cfg.Locale, endpointParams, p.real) {
 		if name, ok := cutPart(q, "recipient"); ok {
-			fail("parameters."+name, name+" "+q.Message)
+			fail("parameters."+name, q.Named())
 		}
 	}
 	return p

@@ -14,7 +14,11 @@ type Problem struct {
 	Where string `json:"where,omitempty"`
 	Line  int    `json:"line,omitempty"` // from 1; 0 if it is not known
 	// Field is a dotted path: "net[0].reason" in a manifest, "endpoint.webhook_url" for parameters.
-	Field   string `json:"field,omitempty"`
+	Field string `json:"field,omitempty"`
+	// Title is what a form calls the field, in the language of the message; only for parameters.
+	Title string `json:"title,omitempty"`
+	// Code names the kind of mistake for programs, one of Codes; only for parameters.
+	Code    string `json:"code,omitempty"`
 	Message string `json:"message"` // what is wrong and what to do; never a secret
 }
 
@@ -36,6 +40,18 @@ func (p Problem) String() string {
 	}
 	b.WriteString(p.Message)
 	return b.String()
+}
+
+// Named is the problem of a parameter as a line for a person: its name, its title if that says more, and the message.
+func (p Problem) Named() string {
+	name := p.Field
+	if _, rest, ok := strings.Cut(name, "."); ok {
+		name = rest
+	}
+	if p.Title != "" && !strings.EqualFold(p.Title, name) {
+		name += " (" + p.Title + ")"
+	}
+	return name + " " + p.Message
 }
 
 // Invalid is the error for a package that cannot be used. It holds everything found wrong, not the first thing only.

@@ -86,11 +86,16 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 		tag, list, bad := parseLocale(where, name, files[name])
 		add(where, tag, list, bad)
 	}
+	w.serve(tags)
+	return w, problems
+}
+
+// serve makes the words ready to be said in the languages, English first.
+func (w *words) serve(tags []language.Tag) {
 	w.matcher = language.NewMatcher(tags)
 	for _, tag := range tags {
 		w.langs = append(w.langs, &lang{words: w, tag: tag, loc: i18n.NewLocalizer(w.bundle, tag.String())})
 	}
-	return w, problems
 }
 
 // hostLocale is one of the host's own message files.
@@ -103,11 +108,16 @@ type hostLocale struct {
 
 // hostWords reads the host's own messages once, English first.
 var hostWords = sync.OnceValue(func() []hostLocale {
+	return hostFiles("builtin/locales")
+})
+
+// hostFiles reads the message files of an embedded folder, English first.
+func hostFiles(dir string) []hostLocale {
 	var all []hostLocale
-	entries, _ := builtin.ReadDir("builtin/locales")
+	entries, _ := builtin.ReadDir(dir)
 	for _, e := range entries {
-		l := hostLocale{where: "the host's locales/" + e.Name()}
-		data, _ := builtin.ReadFile("builtin/locales/" + e.Name())
+		l := hostLocale{where: "the host's " + path.Base(dir) + "/" + e.Name()}
+		data, _ := builtin.ReadFile(dir + "/" + e.Name())
 		l.tag, l.list, l.bad = parseLocale(l.where, e.Name(), data)
 		all = append(all, l)
 	}
@@ -115,7 +125,7 @@ var hostWords = sync.OnceValue(func() []hostLocale {
 		return cmp.Compare(b2i(a.tag != language.English), b2i(b.tag != language.English))
 	})
 	return all
-})
+}
 
 func b2i(b bool) int {
 	if b {
