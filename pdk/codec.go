@@ -309,11 +309,26 @@ func (r *reader) request(q *Request) {
 				q.HTTP = new(HTTPRequest)
 			}
 			r.httpRequest(q.HTTP)
+		case "smtp":
+			if r.space() != 'n' {
+				q.SMTP = new(SMTPRequest)
+			}
+			r.smtpRequest(q.SMTP)
+		case "syslog":
+			if r.space() != 'n' {
+				q.Syslog = new(SyslogRequest)
+			}
+			r.syslogRequest(q.Syslog)
 		case "exec":
 			if r.space() != 'n' {
 				q.Exec = new(ExecRequest)
 			}
 			r.execRequest(q.Exec)
+		case "ban":
+			if r.space() != 'n' {
+				q.Ban = new(BanRequest)
+			}
+			r.banRequest(q.Ban)
 		case "note":
 			r.str(&q.Note)
 		default:
@@ -334,13 +349,7 @@ func (r *reader) httpRequest(h *HTTPRequest) {
 		case "url":
 			r.str(&h.URL)
 		case "headers":
-			for ok := r.array(); ok; {
-				if ok = r.elem(); ok {
-					h.Headers = append(h.Headers, Header{})
-					top := &h.Headers[len(h.Headers)-1]
-					r.two("name", &top.Name, "value", &top.Value)
-				}
-			}
+			r.headers(&h.Headers)
 		case "body":
 			r.str(&h.Body)
 		case "sign":
@@ -468,14 +477,7 @@ func (w *writer) request(q *Request) {
 		w.open()
 		w.str("method", h.Method)
 		w.str("url", h.URL)
-		if len(h.Headers) > 0 {
-			w.list("headers", len(h.Headers), func(w *writer, i int) {
-				w.open()
-				w.str("name", h.Headers[i].Name)
-				w.str("value", h.Headers[i].Value)
-				w.close()
-			})
-		}
+		w.headers("headers", h.Headers)
 		w.strOpt("body", h.Body)
 		if s := h.Sign; s != nil {
 			w.name("sign")
@@ -494,6 +496,14 @@ func (w *writer) request(q *Request) {
 		}
 		w.close()
 	}
+	if q.SMTP != nil {
+		w.name("smtp")
+		w.smtpRequest(q.SMTP)
+	}
+	if q.Syslog != nil {
+		w.name("syslog")
+		w.syslogRequest(q.Syslog)
+	}
 	if e := q.Exec; e != nil {
 		w.name("exec")
 		w.open()
@@ -504,6 +514,10 @@ func (w *writer) request(q *Request) {
 		w.strOpt("stdin", e.Stdin)
 		w.intOpt("timeout_ms", e.TimeoutMS)
 		w.close()
+	}
+	if q.Ban != nil {
+		w.name("ban")
+		w.banRequest(q.Ban)
 	}
 	w.strOpt("note", q.Note)
 	w.close()

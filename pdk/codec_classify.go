@@ -79,6 +79,8 @@ func (r *reader) response(p *Response) {
 			r.str(&p.Stderr)
 		case "truncated":
 			r.boolean(&p.Truncated)
+		case "parts":
+			r.parts(&p.Parts)
 		default:
 			r.skip()
 		}
@@ -126,6 +128,7 @@ func (m *ClassifyInput) AppendJSON(dst []byte) []byte {
 		w.strOpt("body", p.Body)
 		w.strOpt("stderr", p.Stderr)
 		w.boolOpt("truncated", p.Truncated)
+		w.parts("parts", p.Parts)
 		w.close()
 	}
 	if e := m.Error; e != nil {

@@ -96,9 +96,12 @@ type RenderOutput struct {
 // Request is one thing the host shall do. Exactly one of the kind's fields is set.
 type Request struct {
 	// Deliveries are the ids of the deliveries this request carries. Every delivery stands in exactly one request.
-	Deliveries []string     `json:"deliveries"`
-	HTTP       *HTTPRequest `json:"http,omitempty"`
-	Exec       *ExecRequest `json:"exec,omitempty"`
+	Deliveries []string       `json:"deliveries"`
+	HTTP       *HTTPRequest   `json:"http,omitempty"`
+	SMTP       *SMTPRequest   `json:"smtp,omitempty"`
+	Syslog     *SyslogRequest `json:"syslog,omitempty"`
+	Exec       *ExecRequest   `json:"exec,omitempty"`
+	Ban        *BanRequest    `json:"ban,omitempty"`
 	// Note is the plug-in's own and comes back in classify; at most 4 KiB.
 	Note string `json:"note,omitempty"`
 }
@@ -122,7 +125,7 @@ type Basic struct {
 	Password string `json:"password"`
 }
 
-// Header is one HTTP header field.
+// Header is one header field, or another pair of a name and a value.
 type Header struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -159,25 +162,28 @@ type ClassifyInput struct {
 // RequestInfo is what classify may know of the request: not its body.
 type RequestInfo struct {
 	Deliveries []string `json:"deliveries"`
-	Kind       string   `json:"kind"` // http, exec
+	Kind       string   `json:"kind"` // http, smtp, syslog, exec, ban
 	Note       string   `json:"note,omitempty"`
 }
 
-// Response is what a request brought: an HTTP answer, or a script's end.
+// Response is what a request brought: an HTTP answer, a mail server's reply, or a script's end.
 type Response struct {
-	// Status is the HTTP status, or the exit code of a script.
+	// Status is the HTTP status, the SMTP reply code, or the exit code of a script or of fail2ban-client; 0 for syslog.
 	Status int `json:"status"`
-	// Headers have lower-case names; of several values the first.
+	// Headers have lower-case names; of several values the first. Those of a mail are the host's: see SMTPRequest.
 	Headers map[string]string `json:"headers,omitempty"`
-	// Body is the answer's body or the script's standard output, capped; Stderr the script's standard error.
+	// Body is the answer's body, the reply's text or the script's standard output, capped; Stderr the script's standard error.
 	Body      string `json:"body,omitempty"`
 	Stderr    string `json:"stderr,omitempty"`
 	Truncated bool   `json:"truncated,omitempty"`
+	// Parts are the results of a request's parts, where it has several: see Part.
+	Parts []Part `json:"parts,omitempty"`
 }
 
 // TransportError says why there was no response.
 type TransportError struct {
-	// Stage is dns, connect, tls, send, read, timeout, start (a script could not be started) or denied (the host refused).
+	// Stage is dns, connect, tls, auth (no safe way to log in), send, read, timeout, start (a script or fail2ban-client could
+	// not be started), denied (the host refused) or invalid (the request itself is wrong).
 	Stage   string `json:"stage"`
 	Message string `json:"message"`
 	// Ambiguous is true when the service may have taken the request all the same.

@@ -49,7 +49,7 @@ func TestPackageOfANewerHost(t *testing.T) {
 	t.Parallel()
 	file := string(tiny) + custom("tocsin.manifest", "tempo = 3\n") + custom("tocsin.abi", "endpoint 9.2") + custom("tocsin.novelty", "x")
 	_, err := plugin.Parse("x.wasm", []byte(file))
-	const want = "x.wasm: tocsin.abi: the plug-in needs endpoint ABI 9.2: this tocsin speaks endpoint 1.0; update tocsin, or take an older version of the plug-in"
+	const want = "x.wasm: tocsin.abi: the plug-in needs endpoint ABI 9.2: this tocsin speaks endpoint 1.0 to 1.1; update tocsin, or take an older version of the plug-in"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -51,9 +51,9 @@ func TestParseRefusesBadFiles(t *testing.T) {
 		{"imports cut", "\x00asm\x01\x00\x00\x00\x02\x03\x01\x01e", "section import: at byte 13: ends in the middle"},
 		{"export of no kind", "\x00asm\x01\x00\x00\x00\x07\x05\x01\x01a\x09\x00", "section export: at byte 13: 9 is no kind of import or export"},
 		{"memory64", "\x00asm\x01\x00\x00\x00\x02\x08\x01\x01e\x01m\x02\x04\x01", "a memory of 64 bits is not supported"},
-		{"ABI nonsense", head + manifest + custom("tocsin.abi", "endpoint one"), `tocsin.abi: "endpoint one" is no interface; want a world and a version, such as "endpoint 1.0"`},
-		{"ABI of the future", head + manifest + custom("tocsin.abi", "endpoint 2"), "tocsin.abi: the plug-in needs endpoint ABI 2.0: this tocsin speaks endpoint 1.0; update tocsin"},
-		{"unknown world", head + manifest + custom("tocsin.abi", "moon 1"), "the plug-in needs moon ABI 1.0: this tocsin speaks endpoint 1.0 and check 1.0; update tocsin if"},
+		{"ABI nonsense", head + manifest + custom("tocsin.abi", "endpoint one"), `tocsin.abi: "endpoint one" is no interface; want a world and a version, such as "endpoint 1.1"`},
+		{"ABI of the future", head + manifest + custom("tocsin.abi", "endpoint 2"), "tocsin.abi: the plug-in needs endpoint ABI 2.0: this tocsin speaks endpoint 1.0"},
+		{"unknown world", head + manifest + custom("tocsin.abi", "moon 1"), "the plug-in needs moon ABI 1.0: this tocsin speaks endpoint 1.0 to 1.1 and check 1.0; update tocsin if"},
 		{"templates no tar", head + manifest + custom("tocsin.templates", "hello"), "tocsin.templates: the archive cannot be read"},
 		{"no lint", head + manifest + custom("tocsin.abi", "endpoint 1"), "tocsin.lint: the section is missing; write lint.schema.json"},
 		{"no ABI", head + manifest, "tocsin.abi: the section is missing"},
@@ -91,7 +91,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Name() != "example" || p.ABI != (plugin.ABI{World: "endpoint", Major: 1}) || p.Hash != sha256.Sum256(b) || p.Path != "dir/example.wasm" {
+	if p.Name() != "example" || p.ABI != plugin.Spoken()[0] || p.Hash != sha256.Sum256(b) || p.Path != "dir/example.wasm" {
 		t.Errorf("%q, ABI %v, path %q", p.Name(), p.ABI, p.Path)
 	}
 	m := p.Manifest

@@ -20,7 +20,7 @@ import (
 // things are only added; see ABI.md.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 //go:embed ABI.md
