@@ -18,9 +18,10 @@ const (
 	Duplicate              // the service had it already: a success
 	Dead                   // given up; see the reason
 	Skipped                // not sent because the recipient's parameters say so; see the reason
+	Digested               // a digest was sent in its place; see the reason
 )
 
-var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped"}
+var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped", "digested"}
 
 func (s State) String() string { return states.name(int(s)) }
 

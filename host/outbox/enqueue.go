@@ -80,8 +80,8 @@ func (s *Store) insert(t *tx, e Entry, text []byte, now int64) error {
 			state, reason = alert.Dead, removedReason(r.name)
 		}
 		if _, err := t.exec(`INSERT INTO delivery (id, alert, recipient, state, not_before, created, since, changed, attempts,
-			base, plain, ambiguous, reason, provider_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, '')`,
-			id[:], t.newSeq, r.seq, int64(state), now, now, now, now, reason); err != nil {
+			base, plain, ambiguous, reason, provider_id, severity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, '', ?)`,
+			id[:], t.newSeq, r.seq, int64(state), now, now, now, now, reason, int64(e.Alert.Severity)); err != nil {
 			return err
 		}
 		t.count(r.seq, state, 1)

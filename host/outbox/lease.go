@@ -156,7 +156,7 @@ func (s *Store) engageOf(t *tx, w *dueRow, r *recipient, batch []alert.Delivery,
 			t.parked[id] = append(t.parked[id], w.d.ID)
 		}
 		notBefore = now + engagePoll.Milliseconds()
-	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead, alert.Skipped:
+	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead, alert.Skipped, alert.Digested:
 		w.d.ProviderID = provider
 		return false, nil
 	}

@@ -25,11 +25,14 @@ type EndpointCount struct {
 	Duplicate int64  `json:"duplicate"`
 	Dead      int64  `json:"dead"`
 	Skipped   int64  `json:"skipped"`
+	Digested  int64  `json:"digested"`
 	// Oldest is since when the oldest queued delivery has waited; zero if none is queued.
 	Oldest time.Time `json:"oldest,omitzero"`
 }
 
-const sqlOldest = `SELECT since FROM delivery INDEXED BY waiting WHERE recipient = ?1 AND state = 0 ORDER BY since LIMIT 1`
+// sqlOldest finds since when a recipient's oldest delivery has waited, whatever its severity.
+const sqlOldest = `SELECT min((SELECT since FROM delivery INDEXED BY waiting WHERE recipient = ?1 AND severity = v.column1
+	AND state = 0 ORDER BY since LIMIT 1)) FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) v`
 
 // Counts counts the deliveries of every recipient, by endpoint and recipient. Its cost does not grow with the ledger.
 func (s *Store) Counts(ctx context.Context) ([]EndpointCount, error) {
@@ -73,6 +76,8 @@ func (c *EndpointCount) of(st alert.State) *int64 {
 		return &c.Duplicate
 	case alert.Skipped:
 		return &c.Skipped
+	case alert.Digested:
+		return &c.Digested
 	case alert.Dead:
 	}
 	return &c.Dead
@@ -186,7 +191,7 @@ func scanRow(q *sql.Rows) (Row, error) {
 		r.NotBefore = fromMS(notBefore)
 	case alert.Delivered, alert.Accepted, alert.Duplicate:
 		r.PossibleDuplicate = ambiguous
-	case alert.Leased, alert.Dead, alert.Skipped:
+	case alert.Leased, alert.Dead, alert.Skipped, alert.Digested:
 	}
 	return r, nil
 }

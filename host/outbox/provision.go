@@ -136,7 +136,7 @@ func (s *Store) buryRemoved(ctx context.Context) error {
 					return nil
 				}
 				n, err = t.execN(`UPDATE delivery SET state = 5, changed = ?2, reason = ?3 WHERE id IN (SELECT id FROM delivery
-					INDEXED BY waiting WHERE recipient = ?1 AND state = 0 ORDER BY since LIMIT ?4)`,
+					INDEXED BY waiting WHERE recipient = ?1 AND state = 0 LIMIT ?4)`,
 					r.seq, s.now().UnixMilli(), removedReason(r.name), s.chunk)
 				t.move(r.seq, alert.Queued, alert.Dead, n)
 				return err

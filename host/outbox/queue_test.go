@@ -466,8 +466,8 @@ func TestPlans(t *testing.T) {
 		"put":     {sqlPut, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"uncount": {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"revive":  {sqlRevive, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"expire":  {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND since<?)"}, false},
-		"oldest":  {sqlOldest, []string{"INDEX waiting (recipient=?)"}, false},
+		"expire":  {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND severity=? AND since<?)"}, false},
+		"oldest":  {sqlOldest, []string{"INDEX waiting (recipient=? AND severity=?)"}, false},
 		"prune":   {sqlPrunable, []string{"SEARCH a USING INTEGER PRIMARY KEY (rowid>?)", "INDEX by_alert (alert=?)"}, false},
 		"newest":  {list(Filter{Before: alert.NewID()}), []string{"SEARCH d USING PRIMARY KEY (id<?)"}, false},
 		"dead":    {list(Filter{States: []alert.State{alert.Dead}, Recipient: "ops"}), []string{"INDEX dead"}, false},
@@ -494,7 +494,7 @@ func TestPlans(t *testing.T) {
 				}
 			}
 			for _, line := range plan {
-				if strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "INDEX dead") {
+				if strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "INDEX dead") && line != "SCAN v" {
 					t.Errorf("%s in:\n%s", line, text)
 				}
 			}

@@ -14,8 +14,8 @@ const (
 	sqlRevive = `UPDATE delivery SET state = 0, not_before = ?2, since = ?2, changed = ?2, base = attempts, plain = 0, reason = ''
 		WHERE id = ?1 AND state = 5`
 	sqlExpire = `UPDATE delivery SET state = 5, changed = ?2, reason = CASE WHEN reason = '' THEN ?4 ELSE ?4 || '; last: ' || reason END
-		WHERE id IN (SELECT id FROM delivery INDEXED BY waiting WHERE recipient = ?1 AND state = 0 AND since < ?3
-			ORDER BY since LIMIT ?5)`
+		WHERE id IN (SELECT id FROM delivery INDEXED BY waiting WHERE recipient = ?1 AND severity = ?6 AND state = 0
+			AND since < ?3 ORDER BY since LIMIT ?5)`
 )
 
 // Retry queues dead deliveries again, under the same ids; their age and the attempts that Lease tells count from now.
@@ -115,10 +115,11 @@ func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, 
 	}
 	s.mu.Unlock()
 	for _, r := range all {
-		for got := s.chunk; got == s.chunk; {
+		for rank := 0; rank <= digestRank; {
+			var got int
 			err := s.do(ctx, "expire in", s.chunk, func(t *tx) (err error) {
 				now := s.now()
-				got, err = t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, s.chunk)
+				got, err = t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, s.chunk, rank)
 				t.move(r.seq, alert.Queued, alert.Dead, got)
 				return err
 			})
@@ -126,6 +127,9 @@ func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, 
 				return n, err
 			}
 			n += got
+			if got < s.chunk {
+				rank++
+			}
 		}
 	}
 	return n, nil

@@ -15,7 +15,6 @@ const applicationID = 0x746f6373
 // Names are replaced by small numbers, so that the indexes stay small. A delivery's endpoint is its recipient's: one
 // that moves to another endpoint takes along what waits for it. The partial indexes hold only the rows in that state:
 //   - due orders what waits by when it may be sent: Lease and Next.
-//   - waiting orders the same by age: expiry, and the oldest in Counts.
 //   - leased finds at Open what a dead process was sending.
 //   - dead holds the dead letters: List and Retry.
 //   - by_alert finds the delivery of an engage for its release, and what Prune takes along.
@@ -90,7 +89,38 @@ CREATE TABLE tally (
 	n         INTEGER NOT NULL,
 	PRIMARY KEY (recipient, state)
 ) STRICT, WITHOUT ROWID;
-`}
+`, migrateRanks}
+
+// migrateRanks lets the queue be thinned out by severity and by digests. delivery.severity is the alert's, or digestRank
+// for a digest; delivery.digest is the digest that stands for a delivery, or empty for one that shall be in none.
+//   - waiting orders what waits by severity and age: expiry, what is dropped first, and what goes into a digest.
+//   - digested finds what a digest stands for, should it not arrive.
+//
+// start keeps when requests of endpoints with a rate limit began, dropped what a full queue or disk did not hold.
+const migrateRanks = `
+ALTER TABLE delivery ADD COLUMN severity INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN digest BLOB;
+UPDATE delivery SET severity = (SELECT CASE json_extract(CAST(a.json AS TEXT), '$.severity') WHEN 'debug' THEN 1 WHEN 'info' THEN 2
+	WHEN 'notice' THEN 3 WHEN 'warning' THEN 4 WHEN 'error' THEN 5 WHEN 'critical' THEN 6 WHEN 'alert' THEN 7
+	WHEN 'emergency' THEN 8 ELSE 0 END FROM alert a WHERE a.seq = delivery.alert);
+DROP INDEX waiting;
+CREATE INDEX waiting  ON delivery(recipient, severity, since) WHERE state = 0;
+CREATE INDEX digested ON delivery(digest) WHERE digest IS NOT NULL;
+CREATE TABLE start (
+	endpoint TEXT NOT NULL,
+	at       INTEGER NOT NULL,
+	n        INTEGER NOT NULL,
+	PRIMARY KEY (endpoint, at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dropped (
+	recipient TEXT NOT NULL, -- by name: a full disk may be met before the recipient is known here
+	severity  INTEGER NOT NULL,
+	n         INTEGER NOT NULL,
+	first     INTEGER NOT NULL, -- Unix ms
+	last      INTEGER NOT NULL,
+	PRIMARY KEY (recipient, severity)
+) STRICT, WITHOUT ROWID;
+`
 
 // version reads the file's schema version and checks that the file is an outbox, or empty.
 func version(ctx context.Context, q querier, path string) (int, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -303,12 +304,13 @@ func TestMigrate(t *testing.T) {
 	ok(t, s.Close())
 
 	defer func(m []string) { migrations = m }(migrations)
-	migrations = append(migrations[:1:1], `ALTER TABLE alert ADD COLUMN note TEXT NOT NULL DEFAULT 'old'; CREATE TABLE half (x); syntax error`)
-	if _, err := Open(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), "version 2") {
+	v := len(migrations)
+	migrations = append(slices.Clip(migrations), `ALTER TABLE alert ADD COLUMN note TEXT NOT NULL DEFAULT 'old'; CREATE TABLE half (x); syntax error`)
+	if _, err := Open(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("version %d", v+1)) {
 		t.Fatalf("a broken migration gave %v", err)
 	}
-	migrations[1] = `ALTER TABLE alert ADD COLUMN note TEXT NOT NULL DEFAULT 'old'`
-	if _, err := Open(t.Context(), path, Options{ReadOnly: true}); err == nil || !strings.Contains(err.Error(), "older than 2") {
+	migrations[v] = `ALTER TABLE alert ADD COLUMN note TEXT NOT NULL DEFAULT 'old'`
+	if _, err := Open(t.Context(), path, Options{ReadOnly: true}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("older than %d", v+1)) {
 		t.Fatalf("a reader of an old file got %v", err)
 	}
 	s, err = Open(t.Context(), path, Options{})
@@ -316,17 +318,45 @@ func TestMigrate(t *testing.T) {
 	if n := count(t, s, "SELECT count(*) FROM alert WHERE note = 'old'"); n != 1 {
 		t.Errorf("%d alerts after the migration", n)
 	}
-	if n := count(t, s, "PRAGMA user_version"); n != 2 {
+	if n := count(t, s, "PRAGMA user_version"); n != v+1 {
 		t.Errorf("version %d", n)
 	}
 	lease1(t, s, "hook")
 	ok(t, s.Close())
 
-	migrations = migrations[:1]
+	migrations = migrations[:v]
 	_, err = Open(t.Context(), path, Options{})
-	if e, is := errors.AsType[*NewerError](err); !is || e.Has != 2 {
+	if e, is := errors.AsType[*NewerError](err); !is || e.Has != v+1 {
 		t.Errorf("an older program got %v", err)
 	}
+}
+
+// What waited in a file of the first version is ranked by its severity.
+func TestMigrateRanks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	db, err := sql.Open("sqlite", path)
+	ok(t, err)
+	db.SetMaxOpenConns(1)
+	c, err := db.Conn(t.Context())
+	ok(t, err)
+	ok(t, migrate(t.Context(), c, path, migrations[:1]))
+	text, err := flowAlert("old").MarshalJSON()
+	ok(t, err)
+	for _, q := range []string{
+		`INSERT INTO endpoint VALUES (1, 'hook', 'webhook', x'6e756c6c', 0)`, `INSERT INTO recipient VALUES (1, 'ops', 1, x'6e756c6c', 0)`,
+		`INSERT INTO delivery VALUES (zeroblob(16), 1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0, '', '')`, `INSERT INTO tally VALUES (1, 0, 1)`,
+	} {
+		_, err := c.ExecContext(t.Context(), q)
+		ok(t, err)
+	}
+	_, err = c.ExecContext(t.Context(), `INSERT INTO alert VALUES (1, zeroblob(16), 1, 0, '', ?)`, text)
+	ok(t, errors.Join(err, c.Close(), db.Close()))
+	s := open(t, path, Options{})
+	if n := count(t, s, "SELECT severity FROM delivery"); n != int(alert.Error) {
+		t.Errorf("severity %d", n)
+	}
+	lease1(t, s, "hook")
+	consistent(t, s)
 }
 
 func TestStoreRefuses(t *testing.T) {
