@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/tocsin-net/tocsin/host/internal/filelock"
 )
 
 // fileLock keeps other processes out for as long as this one lives: the system drops it with the process, so a crash
@@ -19,7 +21,7 @@ func lockFile(path string) (*fileLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := flock(f)
+	held, err := filelock.Try(f)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", path, err), f.Close())
 	}

@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/internal/filelock"
 )
 
 // Options are the optional settings of Open.
@@ -159,7 +160,7 @@ func (s *Store) claim() error {
 		return fmt.Errorf("outbox: %w", err)
 	case fi.IsDir():
 		return fmt.Errorf("outbox: %s is a folder: set the path of a file", s.path)
-	case unsafeMode(fi.Mode()):
+	case filelock.Unsafe(fi.Mode()):
 		s.log.Warn("the outbox can be read by other users: it holds alerts; run chmod 600", "path", s.path,
 			"mode", fi.Mode().String())
 	}
