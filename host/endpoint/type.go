@@ -24,16 +24,25 @@ const (
 type Type struct {
 	pkg    *plugin.Package
 	module *sandbox.Module
-	// noClassify is set when the module says that its classify stands for nothing.
+	speak  adapter
+	// noClassify is set when the module has no classify, or says that it stands for nothing.
 	noClassify atomic.Bool
 }
 
 // Load compiles the module of an endpoint package. Close the Type when it is not needed any more; closing the sandbox's
 // runtime closes it too.
 func Load(ctx context.Context, rt *sandbox.Runtime, pkg *plugin.Package) (*Type, error) {
+	return load(ctx, rt, pkg, spoken)
+}
+
+func load(ctx context.Context, rt *sandbox.Runtime, pkg *plugin.Package, speaks []spokenABI) (*Type, error) {
 	m := pkg.Manifest
-	if m.World != "endpoint" {
+	if m.World != world {
 		return nil, fmt.Errorf("%s: %s is a plug-in for the world %q, not an endpoint", pkg.Path, m.Name, m.World)
+	}
+	speak, err := adapterFor(speaks, pkg.ABI)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", pkg.Path, err)
 	}
 	mb := m.Limits.MemoryMB
 	if mb <= 0 {
@@ -43,12 +52,12 @@ func Load(ctx context.Context, rt *sandbox.Runtime, pkg *plugin.Package) (*Type,
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", pkg.Path, err)
 	}
-	if !module.Has(pdk.ExportRender) {
+	if !module.Has(speak.required()) {
 		return nil, errors.Join(
-			fmt.Errorf("%s: plug-in %s has no function %q; an endpoint module must export it", pkg.Path, m.Name, pdk.ExportRender),
+			fmt.Errorf("%s: plug-in %s has no function %q; a module of %s must export it", pkg.Path, m.Name, speak.required(), pkg.ABI),
 			module.Close(ctx))
 	}
-	return &Type{pkg: pkg, module: module}, nil
+	return &Type{pkg: pkg, module: module, speak: speak}, nil
 }
 
 // Package is the package the type was loaded from.
@@ -70,9 +79,9 @@ func (t *Type) Render(ctx context.Context, in *pdk.RenderInput) (*pdk.RenderOutp
 	if len(in.Deliveries) == 0 {
 		return nil, errors.New("nothing to render: no deliveries")
 	}
-	out := new(pdk.RenderOutput)
-	if err := t.call(ctx, pdk.ExportRender, in, out); err != nil {
-		return nil, err
+	out, err := t.speak.render(ctx, t.module, in)
+	if err != nil {
+		return nil, t.named(err)
 	}
 	if err := checkRender(t.pkg.Manifest, in, out); err != nil {
 		return nil, t.answer(pdk.ExportRender, err)
@@ -91,17 +100,16 @@ func (t *Type) Classify(ctx context.Context, in *pdk.ClassifyInput) (*pdk.Classi
 			return spread(in, statusVerdict(in, o)), nil
 		}
 	}
-	if t.noClassify.Load() || !t.module.Has(pdk.ExportClassify) {
+	if t.noClassify.Load() {
 		return spread(in, ruled(in)), nil
 	}
-	out := new(pdk.ClassifyOutput)
-	err := t.call(ctx, pdk.ExportClassify, in, out)
+	out, err := t.speak.classify(ctx, t.module, in)
 	if errors.Is(err, sandbox.ErrNotOffered) {
 		t.noClassify.Store(true)
 		return spread(in, ruled(in)), nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, t.named(err)
 	}
 	out, err = checkClassify(in, out)
 	if err != nil {
@@ -113,13 +121,12 @@ func (t *Type) Classify(ctx context.Context, in *pdk.ClassifyInput) (*pdk.Classi
 // Lint asks the guest for mistakes in parameters that the schema cannot state; none if it has no lint function. Secrets
 // must be placeholders, as everywhere.
 func (t *Type) Lint(ctx context.Context, in *pdk.LintInput) ([]pdk.Problem, error) {
-	out := new(pdk.LintOutput)
-	err := t.call(ctx, pdk.ExportLint, in, out)
+	out, err := t.speak.lint(ctx, t.module, in)
 	if errors.Is(err, sandbox.ErrNotOffered) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, t.named(err)
 	}
 	if len(out.Problems) > maxProblems {
 		out.Problems = out.Problems[:maxProblems]
@@ -133,13 +140,12 @@ func (t *Type) Lint(ctx context.Context, in *pdk.LintInput) ([]pdk.Problem, erro
 
 // Probe asks the guest for requests that test a configuration; none if it has no probe function.
 func (t *Type) Probe(ctx context.Context, in *pdk.ProbeInput) ([]pdk.ProbeStep, error) {
-	out := new(pdk.ProbeOutput)
-	err := t.call(ctx, pdk.ExportProbe, in, out)
+	out, err := t.speak.probe(ctx, t.module, in)
 	if errors.Is(err, sandbox.ErrNotOffered) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, t.named(err)
 	}
 	if len(out.Steps) > maxSteps {
 		return nil, t.answer(pdk.ExportProbe, problem("steps", "there are %d; the most is %d", len(out.Steps), maxSteps))
@@ -154,15 +160,12 @@ func (t *Type) Probe(ctx context.Context, in *pdk.ProbeInput) ([]pdk.ProbeStep, 
 	return out.Steps, nil
 }
 
-func (t *Type) call(ctx context.Context, export string, in interface{ AppendJSON([]byte) []byte }, out interface{ DecodeJSON([]byte) error }) error {
-	b, err := t.module.Call(ctx, export, in.AppendJSON(nil))
-	if err != nil {
-		return err
+// named gives an adapter's error the plug-in's name.
+func (t *Type) named(err error) error {
+	if a, ok := errors.AsType[*AnswerError](err); ok && a.Plugin == "" {
+		return t.answer(a.Function, a.Err)
 	}
-	if err := out.DecodeJSON(b); err != nil {
-		return t.answer(export, err)
-	}
-	return nil
+	return err
 }
 
 // ruled is the verdict by the host's own rules, for endpoints that leave classify out.

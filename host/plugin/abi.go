@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/BurntSushi/toml"
+
 	"github.com/tocsin-net/tocsin/host/internal/strict"
 	"github.com/tocsin-net/tocsin/pdk/spec"
 )
@@ -134,4 +136,67 @@ func (p *Package) readABI(own map[string]section, speaks ABIs) (problems []Probl
 		return []Problem{{Where: sectionABI, Message: err.Error()}}, false
 	}
 	return nil, true
+}
+
+// since lists what a manifest can ask for that came after the first version of its world.
+var since = []struct {
+	ABI
+	what string // as it stands in manifest.toml
+	asks func(m *Manifest) bool
+}{
+	{ABI{"endpoint", 1, 1}, `[[net]] scheme = "smtp"`, func(m *Manifest) bool { return m.wantsNet("smtp") }},
+	{ABI{"endpoint", 1, 1}, `[[net]] scheme = "syslog"`, func(m *Manifest) bool { return m.wantsNet("syslog") }},
+	{ABI{"endpoint", 1, 1}, "[syslog]", func(m *Manifest) bool { return m.Syslog != nil }},
+	{ABI{"endpoint", 1, 1}, "[ban]", func(m *Manifest) bool { return m.Ban != nil }},
+}
+
+func (m *Manifest) wantsNet(scheme string) bool {
+	return slices.ContainsFunc(m.Net, func(w NetWish) bool { return w.Scheme == scheme })
+}
+
+// loosely reads of a manifest what least looks at. Of the right form or not is for Parse to say, and all of it at once.
+func loosely(text []byte) (*Manifest, error) {
+	var head struct{ World, Net, Ban, Syslog any }
+	if _, err := toml.Decode(string(text), &head); err != nil {
+		return nil, err
+	}
+	m := new(Manifest)
+	m.World, _ = head.World.(string)
+	list, _ := head.Net.([]map[string]any)
+	for _, w := range list {
+		scheme, _ := w["scheme"].(string)
+		m.Net = append(m.Net, NetWish{Scheme: scheme})
+	}
+	if head.Ban != nil {
+		m.Ban = new(ExecWish)
+	}
+	if head.Syslog != nil {
+		m.Syslog = new(ExecWish)
+	}
+	return m, nil
+}
+
+// least is the lowest minor version, of the newest major one, that has what a manifest asks for. What an author packs without
+// saying more runs on as many hosts as can be.
+func least(m *Manifest) (ABI, bool) {
+	a, ok := spoken.newest(m.World)
+	a.Minor = 0
+	for _, s := range since {
+		if s.World == a.World && s.Major == a.Major && s.asks(m) {
+			a.Minor = max(a.Minor, s.Minor)
+		}
+	}
+	return a, ok
+}
+
+// tooLow lists what a manifest asks for that the interface it states does not have: an older host would take the module and
+// not do what it wants.
+func (p *Package) tooLow() (problems []Problem) {
+	for _, s := range since {
+		if s.World == p.ABI.World && s.Major == p.ABI.Major && s.Minor > p.ABI.Minor && s.asks(p.Manifest) {
+			problems = append(problems, Problem{Where: sectionABI, Message: fmt.Sprintf("the manifest has %s, which came with %s, but the "+
+				"module says it was built for %s; correct or remove the file %s, and pack the plug-in again", s.what, s.ABI, p.ABI, fileABI)})
+		}
+	}
+	return problems
 }

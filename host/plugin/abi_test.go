@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,5 +58,34 @@ func TestPackageOfANewerHost(t *testing.T) {
 	_, err = plugin.ParseFor("x.wasm", []byte(file), plugin.ABIs{{World: "endpoint", Major: 9, Minor: 2}})
 	if err == nil || strings.Contains(err.Error(), "ABI") || !strings.Contains(err.Error(), "tempo") || !strings.Contains(err.Error(), "tocsin.novelty") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLowestABI: what an author packs states the lowest version that has what the manifest asks for, and cannot state less.
+func TestLowestABI(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ manifest, want string }{
+		{"", "endpoint 1.0"},
+		{"[exec]\nreason = \"to run them\"\n", "endpoint 1.0"},
+		{"[[net]]\nscheme = \"https\"\nhost = \"a.example\"\nreason = \"to send\"\n", "endpoint 1.0"},
+		{"[[net]]\nscheme = \"https\"\nhost = \"a.example\"\nreason = \"to send\"\n[[net]]\nscheme = \"smtp\"\nhost = \"b.example\"\nreason = \"to send\"\n", "endpoint 1.1"},
+		{"[[net]]\nscheme = \"syslog\"\nhost = \"b.example\"\nreason = \"to send\"\n", "endpoint 1.1"},
+		{"[syslog]\nreason = \"to write\"\n", "endpoint 1.1"},
+		{"[ban]\nreason = \"to ban\"\n", "endpoint 1.1"},
+	} {
+		parts := goodParts()
+		parts.Manifest = append(slices.Clone(parts.Manifest), "\n"+c.manifest...)
+		p, err := plugin.Parse("x.wasm", pack(t, parts))
+		if err != nil || p.ABI.String() != c.want {
+			t.Errorf("%s: got %v, %v", c.manifest, p, err)
+		}
+		parts.ABI = "endpoint 1"
+		_, err = plugin.Parse("x.wasm", pack(t, parts))
+		if c.want == "endpoint 1.0" != (err == nil) {
+			t.Errorf("%s: got %v", c.manifest, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "which came with "+c.want+", but the module says it was built for endpoint 1.0; correct or remove the file abi") {
+			t.Errorf("%s: got %v", c.manifest, err)
+		}
 	}
 }

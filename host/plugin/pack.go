@@ -9,15 +9,13 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 )
 
 // Parts are the contents of tocsin's own sections.
 type Parts struct {
 	Manifest, Lint              []byte
 	Templates, Locales, Vectors map[string][]byte
-	ABI                         string // such as "endpoint 1.0"; empty: the manifest's world in the newest version this host speaks
+	ABI                         string // such as "endpoint 1.0"; empty: the lowest version that has what the manifest asks for
 	Sig                         []byte
 }
 
@@ -29,17 +27,15 @@ func Pack(wasm []byte, parts Parts) ([]byte, error) {
 		return nil, fmt.Errorf("module: %w", err)
 	}
 	if parts.ABI == "" {
-		var head struct {
-			World string `toml:"world"`
-		}
-		if _, err := toml.Decode(string(parts.Manifest), &head); err != nil {
+		m, err := loosely(parts.Manifest)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", fileManifest, err)
 		}
-		newest, ok := spoken.newest(head.World)
+		lowest, ok := least(m)
 		if !ok {
-			return nil, fmt.Errorf("%s: world is %q; it must be \"endpoint\" or \"check\"", fileManifest, head.World)
+			return nil, fmt.Errorf("%s: world is %q; it must be \"endpoint\" or \"check\"", fileManifest, m.World)
 		}
-		parts.ABI = newest.String()
+		parts.ABI = lowest.String()
 	}
 	out := append(make([]byte, 0, len(wasm)+64<<10), bareModule(wasm, m)...)
 	for _, part := range []struct {

@@ -160,6 +160,7 @@ func (p *Package) read(speaks ABIs) []Problem {
 	note(tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))...)
 	p.Manifest.defaults()
 	note(bad...)
+	note(p.tooLow()...)
 	if p.module.strange != nil {
 		note(Problem{Message: p.module.strange.Error()})
 	}

@@ -91,7 +91,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Name() != "example" || p.ABI != plugin.Spoken()[0] || p.Hash != sha256.Sum256(b) || p.Path != "dir/example.wasm" {
+	if p.Name() != "example" || p.ABI != (plugin.ABI{World: "endpoint", Major: 1}) || p.Hash != sha256.Sum256(b) || p.Path != "dir/example.wasm" {
 		t.Errorf("%q, ABI %v, path %q", p.Name(), p.ABI, p.Path)
 	}
 	m := p.Manifest
