@@ -100,6 +100,8 @@ func (r *reader) transportError(e *TransportError) {
 			r.str(&e.Message)
 		case "ambiguous":
 			r.boolean(&e.Ambiguous)
+		case "parts":
+			r.parts(&e.Parts)
 		default:
 			r.skip()
 		}
@@ -137,6 +139,7 @@ func (m *ClassifyInput) AppendJSON(dst []byte) []byte {
 		w.str("stage", e.Stage)
 		w.str("message", e.Message)
 		w.boolOpt("ambiguous", e.Ambiguous)
+		w.parts("parts", e.Parts)
 		w.close()
 	}
 	w.boolOpt("plain", m.Plain)

@@ -225,6 +225,8 @@ func (r *reader) parts(l *[]Part) {
 				r.int(&p.Status)
 			case "message":
 				r.str(&p.Message)
+			case "ambiguous":
+				r.boolean(&p.Ambiguous)
 			default:
 				r.skip()
 			}
@@ -342,6 +344,7 @@ func (w *writer) parts(k string, l []Part) {
 		w.dst = AppendJSON(w.dst, p.OK)
 		w.intOpt("status", int64(p.Status))
 		w.strOpt("message", p.Message)
+		w.boolOpt("ambiguous", p.Ambiguous)
 		w.close()
 	})
 }

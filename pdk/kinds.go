@@ -108,4 +108,7 @@ type Part struct {
 	OK      bool   `json:"ok"`
 	Status  int    `json:"status,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Ambiguous is true for a part that was not confirmed and may have been taken all the same, as the first messages on a
+	// connection that broke.
+	Ambiguous bool `json:"ambiguous,omitempty"`
 }

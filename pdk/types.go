@@ -188,6 +188,8 @@ type TransportError struct {
 	Message string `json:"message"`
 	// Ambiguous is true when the service may have taken the request all the same.
 	Ambiguous bool `json:"ambiguous,omitempty"`
+	// Parts are what is known of a request's parts, where it has several and something was sent: see Part.
+	Parts []Part `json:"parts,omitempty"`
 }
 
 // ClassifyOutput is what classify returns.
