@@ -19,6 +19,15 @@ const (
 	Release
 )
 
+// Kind tells findings from summaries.
+type Kind uint8
+
+// The kinds. What a check raises is KindAlert.
+const (
+	KindAlert Kind = iota
+	KindReport
+)
+
 // Alert is one finding of one check. It is a value: once raised nobody changes it, so it may be shared between
 // goroutines.
 type Alert struct {
@@ -26,6 +35,8 @@ type Alert struct {
 	ID ID
 	// Time is the packet time at which the check raised it.
 	Time time.Time
+	// Kind is KindAlert, or KindReport for a report that is sent the same way.
+	Kind Kind
 	// Entity is the kind of thing the alert is about.
 	Entity Entity
 	// AlertID is the number ntopng gives this kind of alert within its entity.
@@ -55,6 +66,9 @@ type Alert struct {
 	Flow *Flow
 	Host *Host
 	MAC  string
+	// Name names what the alert is about where it is none of these nor the interface: an active-monitoring host by its
+	// name or address, a network, a user.
+	Name string
 }
 
 // Flow is the flow that an alert is about.
@@ -97,8 +111,8 @@ const (
 	Server
 )
 
-// EntityValue is the name of the thing the alert is about: the address of a host, both ends of a flow, a MAC address
-// or the interface.
+// EntityValue is the name of the thing the alert is about: the address of a host, both ends of a flow, a MAC address,
+// the alert's Name or the interface.
 func (a *Alert) EntityValue() string {
 	switch {
 	case a.Flow != nil:
@@ -108,6 +122,8 @@ func (a *Alert) EntityValue() string {
 		return a.Host.IP.String()
 	case a.MAC != "":
 		return a.MAC
+	case a.Name != "":
+		return a.Name
 	}
 	return a.Interface
 }
@@ -116,6 +132,7 @@ func (a *Alert) EntityValue() string {
 // alerts`, stored in the ledger and given to endpoints; package pdk decodes the same.
 type wire struct {
 	ID          string  `json:"id"`
+	Kind        string  `json:"kind,omitempty"` // "report"; left out for alerts
 	Entity      string  `json:"entity"`
 	EntityID    int     `json:"entity_id"`
 	EntityValue string  `json:"entity_value"`
@@ -169,6 +186,9 @@ func (a *Alert) MarshalJSON() ([]byte, error) {
 		Severity: a.Severity.String(), SeverityID: int(a.Severity), Score: a.Score, Action: a.Action.String(),
 		Tstamp: a.Time.Unix(), Time: a.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), Message: a.Message,
 		Advice: a.Advice, Key: a.Key, Interface: a.Interface, MAC: a.MAC,
+	}
+	if a.Kind != KindAlert {
+		w.Kind = a.Kind.String()
 	}
 	if !a.Engaged.IsZero() {
 		w.EngagedAt = a.Engaged.Unix()

@@ -84,7 +84,10 @@ func TestHostJSON(t *testing.T) {
 			t.Errorf("%s is %v, want %v", k, m[k], want)
 		}
 	}
-	for _, k := range []string{"client", "client_port", "packets", "victim"} {
+	if m, _ := decode(t, &Alert{Kind: KindReport}); m["kind"] != "report" {
+		t.Errorf("a report has kind %v", m["kind"])
+	}
+	for _, k := range []string{"client", "client_port", "packets", "victim", "kind"} {
 		if v, ok := m[k]; ok {
 			t.Errorf("%s is %v, want it left out", k, v)
 		}
@@ -97,6 +100,7 @@ func TestHostJSON(t *testing.T) {
 func TestEntityValue(t *testing.T) {
 	for want, a := range map[string]*Alert{
 		"192.0.2.7": {Host: &Host{IP: client}}, "02:00:00:00:00:01": {MAC: "02:00:00:00:00:01"}, "eth0": {Interface: "eth0"},
+		"www.example.org": {Entity: EntityAMHost, Name: "www.example.org", Interface: "eth0"},
 	} {
 		if got := a.EntityValue(); got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -140,7 +144,14 @@ func TestNames(t *testing.T) {
 			t.Error(got, err)
 		}
 	}
-	for i := range int(Dead) + 1 {
+	for i := range int(KindReport) + 1 {
+		for _, name := range []string{Kind(i).String(), Kind(i).String() + "s"} {
+			if got, err := ParseKind(name); err != nil || got != Kind(i) {
+				t.Error(got, err)
+			}
+		}
+	}
+	for i := range int(Silenced) + 1 {
 		if got, err := ParseState(State(i).String()); err != nil || got != State(i) {
 			t.Error(got, err)
 		}

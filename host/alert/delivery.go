@@ -19,9 +19,10 @@ const (
 	Dead                   // given up; see the reason
 	Skipped                // not sent because the recipient's parameters say so; see the reason
 	Digested               // a digest was sent in its place; see the reason
+	Silenced               // not sent because the recipient got the same a short while ago; see the reason
 )
 
-var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped", "digested"}
+var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped", "digested", "silenced"}
 
 func (s State) String() string { return states.name(int(s)) }
 
@@ -34,6 +35,10 @@ func ParseState(s string) (State, error) {
 // Target is where an alert shall go: a recipient, and the endpoint it belongs to.
 type Target struct {
 	Recipient, Endpoint string
+	// Follow, on a release, sends it only if its engage went there: filters that change with time cannot tell.
+	Follow bool
+	// Silence is what the recipient's silence window takes for the same alert; empty if it has no window.
+	Silence string
 }
 
 // Delivery is one alert on its way to one recipient.

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -110,6 +111,19 @@ func (a Action) String() string { return actions.name(int(a)) }
 func ParseAction(s string) (Action, error) {
 	i, err := actions.parse("action", s)
 	return Action(i), err
+}
+
+var kinds = names{"alert", "report"}
+
+func (k Kind) String() string { return kinds.name(int(k)) }
+
+// ParseKind reads a kind's name in any case; the plural is understood too.
+func ParseKind(s string) (Kind, error) {
+	if t := strings.TrimSuffix(strings.ToLower(s), "s"); slices.Contains(kinds, t) {
+		s = t
+	}
+	i, err := kinds.parse("kind of notification", s)
+	return Kind(i), err
 }
 
 type names []string
