@@ -97,6 +97,7 @@ func (k *keeper) store(ctx context.Context, es []outbox.Entry) error {
 		err := k.app.store.Store(ctx, es)
 		if err == nil {
 			k.app.stored.Add(uint64(len(es)))
+			k.app.monitor.stored(es)
 			return nil
 		}
 		if !errors.Is(err, outbox.ErrFull) {

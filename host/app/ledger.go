@@ -163,32 +163,28 @@ func ShowDelivery(ctx context.Context, l Listing, id string) (err error) {
 
 // RetryDeliveries queues dead deliveries again: those named, or all.
 func RetryDeliveries(ctx context.Context, l Listing, ids []string, all bool) (err error) {
-	if all == (len(ids) > 0) {
-		return usage("name the deliveries to queue again, or give --dead for all dead ones")
+	parsed, err := parseIDs(ids, all)
+	if err != nil {
+		return err
 	}
-	var parsed []alert.ID
-	for _, id := range ids {
-		p, err := alert.ParseID(id)
-		if err != nil {
-			return &UsageError{err}
-		}
-		parsed = append(parsed, p)
+	cfg, err := config.Load(l.Config)
+	if err != nil {
+		return &UsageError{err}
 	}
+	when := "the next tocsin run sends them"
+	var n int
 	s, err := l.ledger(ctx, false)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	n := len(parsed)
-	if all {
-		n, err = s.RetryAll(ctx, outbox.Filter{})
-	} else {
-		err = s.Retry(ctx, parsed...)
+	if locked, ok := errors.AsType[*outbox.LockedError](err); ok {
+		when = "the running service sends them now"
+		n, err = retryRunning(ctx, cfg, ids, all, locked)
+	} else if err == nil {
+		n, err = retryIn(ctx, s, parsed, all)
+		err = errors.Join(err, s.Close())
 	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(l.Out, "%d deliveries are queued again: the next tocsin run sends them\n", n)
+	_, err = fmt.Fprintf(l.Out, "%d deliveries are queued again: %s\n", n, when)
 	return err
 }
 

@@ -47,6 +47,7 @@ type App struct {
 	store    *outbox.Store
 	router   *route.Router
 	pipeline *deliver.Pipeline
+	monitor  *monitor
 	stored   atomic.Uint64 // alerts on disk since New
 
 	stops []func(context.Context) error // undone last to first
@@ -93,8 +94,17 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 		return nil, &UsageError{err}
 	}
 	a.onStop(func(context.Context) error { x.Close(); return nil })
+	if a.monitor, err = newMonitor(a); err != nil {
+		return nil, err
+	}
+	told := func(r deliver.Result) {
+		a.monitor.result(r)
+		if d.OnResult != nil {
+			d.OnResult(r)
+		}
+	}
 	a.pipeline, err = deliver.New(deliver.Deps{
-		Outbox: a.store, Executor: newLiveExecutor(x, res.lives), Endpoints: res.endpoints, Log: d.Log, OnResult: d.OnResult,
+		Outbox: a.store, Executor: newLiveExecutor(x, res.lives), Endpoints: res.endpoints, Log: d.Log, OnResult: told,
 		MaxAge: time.Duration(a.cfg.Delivery.MaxAge), Drain: time.Duration(a.cfg.Delivery.DrainTimeout),
 	})
 	return a, err
@@ -177,6 +187,9 @@ func (a *App) onStop(f func(context.Context) error) { a.stops = append(a.stops, 
 
 // Start begins to deliver what the database holds and what Capture will add, and to follow the plug-in folder.
 func (a *App) Start(start context.Context) error {
+	if err := a.monitor.serve(); err != nil {
+		return err
+	}
 	a.startReloading(start)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
@@ -243,9 +256,16 @@ func (a *App) Capture(ctx context.Context, src capture.Source, watched string, s
 	if err != nil {
 		return capture.Stats{}, &UsageError{err}
 	}
+	progress := func(st capture.Stats) {
+		a.monitor.progress(st)
+		if show != nil {
+			show(st)
+		}
+	}
 	st, err := capture.Run(ctx, src, &checked{Engine: engine, keep: keep}, capture.Options{
-		Local: cfg.Local, MaxFlows: a.cfg.Capture.MaxFlows, Progress: show, OnARP: watchARP(engine),
+		Local: cfg.Local, MaxFlows: a.cfg.Capture.MaxFlows, Progress: progress, OnARP: watchARP(engine),
 	})
+	a.monitor.end(st)
 	engine.Close()
 	return st, errors.Join(err, keep.close())
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -32,6 +33,7 @@ type Config struct {
 	Checks     Checks      `toml:"checks"`
 	Delivery   Delivery    `toml:"delivery"`
 	Egress     Egress      `toml:"egress"`
+	API        API         `toml:"api"`
 	Endpoints  []Endpoint  `toml:"endpoint"`
 	Recipients []Recipient `toml:"recipient"`
 
@@ -70,6 +72,11 @@ type Egress struct {
 	Scripts      string   `toml:"scripts"`       // folder of scripts that the shell kind may run; default "scripts"
 	AllowPrivate []string `toml:"allow_private"` // CIDR: private ranges that host names may resolve to
 	Proxy        string   `toml:"proxy"`         // URL of an HTTP proxy; empty: none
+}
+
+// API says where the service can be watched.
+type API struct {
+	Listen string `toml:"listen"` // address and port for /metrics and /healthz; empty: none
 }
 
 // Endpoint configures one endpoint of a type that a plug-in offers.
@@ -203,6 +210,11 @@ func (c *Config) check() error {
 	}
 	if _, err := Prefixes(c.Egress.AllowPrivate); err != nil {
 		add(c.Problem("egress.allow_private", err.Error()))
+	}
+	if c.API.Listen != "" {
+		if _, _, err := net.SplitHostPort(c.API.Listen); err != nil {
+			add(c.Problem("api.listen", fmt.Sprintf("listen is %q: write an address and a port, such as \"127.0.0.1:9464\"", c.API.Listen)))
+		}
 	}
 	if c.Capture.MaxFlows < 0 {
 		add(c.Problem("capture.max_flows", fmt.Sprintf("max_flows is %d: it must be positive, or 0 for the default", c.Capture.MaxFlows)))

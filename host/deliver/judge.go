@@ -253,7 +253,7 @@ func (r *runner) tell(ctx context.Context, ss []settled) {
 		s := &ss[i]
 		r.p.report(Result{
 			Endpoint: r.Name, Recipient: s.it.Recipient, Delivery: s.Delivery, Attempt: s.it.Attempt, State: s.State,
-			Outcome: s.outcome, Status: s.Status, Took: s.Took, Reason: s.Reason, NotBefore: s.NotBefore,
+			Outcome: s.outcome, Status: s.Status, Took: s.Took, Created: s.it.Created, Reason: s.Reason, NotBefore: s.NotBefore,
 		})
 	}
 }

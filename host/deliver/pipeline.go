@@ -102,6 +102,7 @@ type Result struct {
 	Outcome             pdk.Outcome
 	Status              int
 	Took                time.Duration
+	Created             time.Time // when the delivery was queued
 	Reason              string
 	NotBefore           time.Time // of the next attempt, if State is Queued
 	Hold                *alert.Hold

@@ -291,6 +291,15 @@ type HandleStatus struct {
 	Stats         sandbox.Stats
 }
 
+// Statuses tells of every type in use, by name.
+func (r *Registry) Statuses() []HandleStatus {
+	var all []HandleStatus
+	for _, h := range r.handles() {
+		all = append(all, h.Status())
+	}
+	return all
+}
+
 // Status tells which version serves and how it does.
 func (h *Handle) Status() HandleStatus {
 	g := h.current.Load()

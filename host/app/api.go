@@ -1,0 +1,231 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/tocsin-net/tocsin/capture"
+	"github.com/tocsin-net/tocsin/capture/decode"
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/api"
+	"github.com/tocsin-net/tocsin/host/config"
+	"github.com/tocsin-net/tocsin/host/deliver"
+	"github.com/tocsin-net/tocsin/host/outbox"
+)
+
+func socketPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "tocsin.sock") }
+
+// monitor is what the service tells at its monitoring address.
+type monitor struct {
+	app     *App
+	metrics *api.Metrics
+	server  *api.Server // set by serve
+
+	mu   sync.Mutex    // mu guards what follows
+	done capture.Stats // captures that have ended
+	now  capture.Stats // the one that is read
+}
+
+func newMonitor(a *App) (*monitor, error) {
+	m := &monitor{app: a, metrics: api.NewMetrics(programVersion(), a.log)}
+	return m, m.metrics.Register(m)
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// serve opens the monitoring address and the control socket. Without the socket the service runs all the same: only
+// commands that need it say that they cannot be done beside it.
+func (m *monitor) serve() error {
+	a := m.app
+	o := api.Options{Listen: a.cfg.API.Listen, Socket: socketPath(a.cfg), Metrics: m.metrics, Controls: m, Log: a.log}
+	s, err := api.New(o)
+	if err != nil && o.Listen != "" {
+		o.Socket = ""
+		if s2, err2 := api.New(o); err2 == nil {
+			a.log.Warn("no control socket: deliveries cannot be retried while the service runs", "error", err)
+			s, err = s2, nil
+		}
+	} else if err != nil {
+		a.log.Warn("no control socket: deliveries cannot be retried while the service runs", "error", err)
+		return nil
+	}
+	if err != nil {
+		return &UsageError{err}
+	}
+	m.server = s
+	s.Serve()
+	if addr := s.Addr(); addr != nil {
+		a.log.Info("metrics are served", "address", "http://"+addr.String()+"/metrics")
+	}
+	a.onStop(s.Stop)
+	return nil
+}
+
+// result counts an attempt.
+func (m *monitor) result(r deliver.Result) {
+	if r.Hold != nil {
+		return
+	}
+	var waited time.Duration
+	switch r.State {
+	case alert.Delivered, alert.Accepted, alert.Duplicate:
+		waited = time.Since(r.Created)
+	default:
+	}
+	m.metrics.Attempt(r.Endpoint, r.Recipient, string(r.Outcome), r.Took, waited)
+}
+
+// stored counts alerts that are on disk.
+func (m *monitor) stored(es []outbox.Entry) {
+	for i := range es {
+		a := es[i].Alert
+		m.metrics.Alert(a.Entity.String(), a.Severity.String(), a.Action.String())
+	}
+}
+
+// progress takes the figures of the capture under way; end adds them to those that have ended.
+func (m *monitor) progress(st capture.Stats) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now = st
+}
+
+func (m *monitor) end(st capture.Stats) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now = capture.Stats{}
+	add(&m.done, &st)
+}
+
+func add(to, st *capture.Stats) {
+	to.Packets += st.Packets
+	to.Bytes += st.Bytes
+	to.Flow.Flows += st.Flow.Flows
+	for i, n := range st.Drops {
+		to.Drops[i] += n
+	}
+}
+
+// Capture implements api.Source.
+func (m *monitor) Capture() api.Capture {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := m.done
+	add(&st, &m.now)
+	c := api.Capture{Packets: st.Packets, Bytes: st.Bytes, Flows: st.Flow.Flows, Drops: map[string]uint64{}}
+	for i, n := range st.Drops {
+		c.Drops[decode.Drop(i).String()] = n
+	}
+	return c
+}
+
+// Recipients implements api.Source.
+func (m *monitor) Recipients(ctx context.Context) ([]api.Recipient, error) {
+	counts, err := m.app.store.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	filters := map[string]map[string]uint64{}
+	for _, s := range m.app.router.Stats() {
+		filters[s.Recipient] = map[string]uint64{
+			"": s.Matched, "action": s.ByAction, "severity": s.BySeverity, "check": s.ByCheck, "category": s.ByCategory, "entity": s.ByEntity,
+		}
+	}
+	rs := make([]api.Recipient, 0, len(counts))
+	for _, c := range counts {
+		r := api.Recipient{
+			Name: c.Recipient, Endpoint: c.Endpoint, Oldest: c.Oldest, Deliveries: map[string]int64{
+				"queued": c.Queued, "leased": c.Leased, "delivered": c.Delivered, "accepted": c.Accepted, "duplicate": c.Duplicate,
+				"dead": c.Dead, "skipped": c.Skipped,
+			},
+		}
+		if f := filters[c.Recipient]; f != nil {
+			r.Matched = f[""]
+			delete(f, "")
+			r.Filtered = f
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// Endpoints implements api.Source.
+func (m *monitor) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
+	holds, err := m.app.store.Holds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	es := make([]api.Endpoint, len(m.app.cfg.Endpoints))
+	for i, c := range m.app.cfg.Endpoints {
+		es[i] = api.Endpoint{Name: c.Name, Type: c.Type}
+		for _, h := range holds {
+			if h.Endpoint == c.Name && h.Until.After(time.Now()) {
+				es[i].Held, es[i].Broken, es[i].Until = true, h.Broken, h.Until
+			}
+		}
+	}
+	return es, nil
+}
+
+// Plugins implements api.Source.
+func (m *monitor) Plugins() []api.Plugin {
+	var ps []api.Plugin
+	for _, s := range m.app.registry.Statuses() {
+		ps = append(ps, api.Plugin{
+			Name: s.Name, Version: s.Version, Generation: s.Generation, OnTrial: s.OnTrial, Calls: s.Stats.Calls,
+			GuestErrors: s.Stats.GuestErrors, Traps: s.Stats.Traps, OutOfFuel: s.Stats.OutOfFuel, BadOutput: s.Stats.BadOutput,
+			Waits: s.Stats.Waits, Discarded: s.Stats.Discarded, Time: s.Stats.Time, Fuel: s.Stats.Fuel, Instances: s.Stats.Live,
+			MaxMemory: s.Stats.MaxMemory,
+		})
+	}
+	return ps
+}
+
+// Retry implements api.Controls.
+func (m *monitor) Retry(ctx context.Context, ids []string, all bool) (int, error) {
+	parsed, err := parseIDs(ids, all)
+	if err != nil {
+		return 0, err
+	}
+	return retryIn(ctx, m.app.store, parsed, all)
+}
+
+func parseIDs(ids []string, all bool) ([]alert.ID, error) {
+	if all == (len(ids) > 0) {
+		return nil, usage("name the deliveries to queue again, or give --dead for all dead ones")
+	}
+	var parsed []alert.ID
+	for _, id := range ids {
+		p, err := alert.ParseID(id)
+		if err != nil {
+			return nil, &UsageError{err}
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed, nil
+}
+
+func retryIn(ctx context.Context, s *outbox.Store, ids []alert.ID, all bool) (int, error) {
+	if all {
+		return s.RetryAll(ctx, outbox.Filter{})
+	}
+	return len(ids), s.Retry(ctx, ids...)
+}
+
+// retryRunning asks the service that owns the ledger, if one does: locked is the error of opening it.
+func retryRunning(ctx context.Context, cfg *config.Config, ids []string, all bool, locked error) (int, error) {
+	n, err := api.NewClient(socketPath(cfg)).Retry(ctx, ids, all)
+	if errors.Is(err, api.ErrNoService) {
+		return 0, errors.Join(locked, err)
+	}
+	return n, err
+}
