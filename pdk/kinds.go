@@ -1,5 +1,28 @@
 package pdk
 
+// Kind names the request's kind: http, smtp, syslog, exec or ban; empty, if not exactly one is set.
+func (q *Request) Kind() string {
+	kind := ""
+	for _, k := range [...]struct {
+		name string
+		set  bool
+	}{
+		{"http", q.HTTP != nil},
+		{"smtp", q.SMTP != nil},
+		{"syslog", q.Syslog != nil},
+		{"exec", q.Exec != nil},
+		{"ban", q.Ban != nil},
+	} {
+		if k.set && kind != "" {
+			return ""
+		}
+		if k.set {
+			kind = k.name
+		}
+	}
+	return kind
+}
+
 // SMTPRequest is one mail. The host opens the session (RFC 5321), authenticates and sends; the guest says what the mail is.
 // Placeholders of secrets may stand in User and Password only. The mail goes to those recipients that the server accepts.
 //

@@ -264,7 +264,7 @@ func InstallPlugin(s Streams, path string, o InstallOptions) error {
 		if g.Known {
 			note = "not granted: tocsin plugin grant " + p.Name() + " lets this version in"
 		}
-		if _, err := fmt.Fprintf(s.Out, "  wants %s: %s (%s)\n", wishText(w), wishReason(p.Manifest, w), note); err != nil {
+		if _, err := fmt.Fprintf(s.Out, "  wants %s: %s (%s)\n", w.Words(), w.Reason(p.Manifest), note); err != nil {
 			return err
 		}
 	}
@@ -358,7 +358,7 @@ func grantWishes(s Streams, f *folder, p *plugin.Package, missing []store.Wish) 
 		return err
 	}
 	for _, w := range missing {
-		if _, err := fmt.Fprintf(s.Out, "%s may use %s: %s\n", p.Name(), wishText(w), wishReason(p.Manifest, w)); err != nil {
+		if _, err := fmt.Fprintf(s.Out, "%s may use %s: %s\n", p.Name(), w.Words(), w.Reason(p.Manifest)); err != nil {
 			return err
 		}
 	}
@@ -380,7 +380,7 @@ func RevokePlugin(s Streams, path, name string, wishes []string) error {
 	}
 	gone, err := f.store.Revoke(name, ws...)
 	for _, w := range gone {
-		if _, err := fmt.Fprintf(s.Out, "%s may not use %s any more\n", name, wishText(w)); err != nil {
+		if _, err := fmt.Fprintf(s.Out, "%s may not use %s any more\n", name, w.Words()); err != nil {
 			return err
 		}
 	}
@@ -388,24 +388,4 @@ func RevokePlugin(s Streams, path, name string, wishes []string) error {
 		_, err = fmt.Fprintf(s.Out, "%s was granted nothing\n", name)
 	}
 	return err
-}
-
-func wishText(w store.Wish) string {
-	if w == store.WishExec {
-		return "scripts (exec)"
-	}
-	return string(w)
-}
-
-// wishReason is what the manifest says for a wish.
-func wishReason(m *plugin.Manifest, w store.Wish) string {
-	for i := range m.Net {
-		if store.NetWish(&m.Net[i]) == w {
-			return m.Net[i].Reason
-		}
-	}
-	if m.Exec != nil {
-		return m.Exec.Reason
-	}
-	return ""
 }

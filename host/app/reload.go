@@ -43,7 +43,12 @@ func (l *live) allow(granted *store.Grants, manifests ...*plugin.Manifest) error
 			}
 		}
 		p.Timeout = max(p.Timeout, m.Limits.Timeout)
-		p.Exec = p.Exec || m.Exec != nil && (!granted.Known || granted.Has(store.WishExec))
+		has := func(wish *plugin.ExecWish, w store.Wish) bool {
+			return wish != nil && (!granted.Known || granted.Has(w))
+		}
+		p.Exec = p.Exec || has(m.Exec, store.WishExec)
+		p.Ban = p.Ban || has(m.Ban, store.WishBan)
+		p.LocalSyslog = p.LocalSyslog || has(m.Syslog, store.WishSyslog)
 	}
 	l.policy.Store(&p)
 	return nil
@@ -143,7 +148,7 @@ func newLiveExecutor(x *egress.Executor, ls lives) *executor {
 func (x *executor) Do(ctx context.Context, r *pdk.Request, p egress.Policy) (*pdk.Response, *pdk.TransportError) {
 	if l := x.of[p.Secrets]; l != nil {
 		now := l.policy.Load()
-		p.Grants, p.Exec, p.Timeout = now.Grants, now.Exec, now.Timeout
+		p.Grants, p.Exec, p.Ban, p.LocalSyslog, p.Timeout = now.Grants, now.Exec, now.Ban, now.LocalSyslog, now.Timeout
 	}
 	return x.Executor.Do(ctx, r, p)
 }

@@ -207,16 +207,12 @@ func (r *runner) classify(ctx context.Context, j job, a answer) (map[string]pdk.
 			return all(pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: a.err.Message}), nil
 		}
 	}
-	kind := "http"
-	if j.request.Exec != nil {
-		kind = "exec"
-	}
 	// The answer is there: it is judged even if the time to stop has come.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), judgeTimeout)
 	defer cancel()
 	res, err := r.Guest.Classify(ctx, &pdk.ClassifyInput{
 		Now: time.Now().UnixMilli(), Response: a.resp, Error: a.err, Plain: j.plain,
-		Request: pdk.RequestInfo{Deliveries: j.request.Deliveries, Kind: kind, Note: j.request.Note},
+		Request: pdk.RequestInfo{Deliveries: j.request.Deliveries, Kind: j.request.Kind(), Note: j.request.Note},
 	})
 	if err != nil {
 		return nil, err

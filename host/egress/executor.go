@@ -22,6 +22,7 @@ const (
 	StageDNS     = "dns"
 	StageConnect = "connect"
 	StageTLS     = "tls"
+	StageAuth    = "auth"
 	StageSend    = "send"
 	StageRead    = "read"
 	StageTimeout = "timeout"
@@ -51,7 +52,15 @@ type Options struct {
 	Proxy *url.URL
 	// UserAgent is sent where a request names none; default "tocsin".
 	UserAgent string
-	// MaxBody bounds a request's body and a script's input, in bytes; default 8 MiB.
+	// Fail2ban is the path of fail2ban-client; empty: it is looked up in PATH.
+	Fail2ban string
+	// Fail2banSocket is the socket of the fail2ban server; empty: fail2ban-client's own default.
+	Fail2banSocket string
+	// NeverBan lists networks that no plug-in may ban addresses of, beside those that are never banned: see BanRequest.
+	NeverBan []netip.Prefix
+	// SyslogSocket is the machine's own syslog socket; empty: /dev/log, or the usual place of the system.
+	SyslogSocket string
+	// MaxBody bounds a request's body, a mail and a script's input, in bytes; default 8 MiB.
 	MaxBody int64
 	// Resolver resolves host names; default the system's.
 	Resolver *net.Resolver
@@ -65,6 +74,7 @@ type Executor struct {
 	// Two transports, because connections are reused by host name: one that was opened for a typed private address must
 	// not serve a request that may not reach it.
 	guarded, open *http.Transport
+	syslogs       syslogPool
 }
 
 // New makes an executor. It opens nothing yet.
@@ -97,6 +107,7 @@ func New(o Options) (*Executor, error) {
 func (x *Executor) Close() {
 	x.guarded.CloseIdleConnections()
 	x.open.CloseIdleConnections()
+	x.syslogs.close()
 }
 
 // Do executes one request within a policy and gives either a response or the reason why there is none. Texts in both are
@@ -111,14 +122,19 @@ func (x *Executor) Do(ctx context.Context, r *pdk.Request, p Policy) (*pdk.Respo
 	var resp *pdk.Response
 	var terr *pdk.TransportError
 	switch {
-	case r == nil || (r.HTTP == nil) == (r.Exec == nil):
-		terr = invalid("a request must have exactly one of http and exec")
+	case r == nil || r.Kind() == "":
+		terr = invalid("a request must have exactly one of http, smtp, syslog, exec and ban")
 	case r.HTTP != nil:
 		resp, terr = x.doHTTP(ctx, r.HTTP, &p)
-	default:
+	case r.Syslog != nil:
+		resp, terr = x.syslog(ctx, r.Syslog, p)
+	case r.Exec != nil:
 		resp, terr = x.doExec(ctx, r.Exec, &p)
+	default:
+		terr = denied("this tocsin cannot do requests of the kind %s", r.Kind())
 	}
 	clean := func(s string) string { return strings.ToValidUTF8(p.Secrets.Redact(s), "\uFFFD") }
+	p.Trace.clean(func(s string) string { return oneLine(clean(s)) })
 	if terr != nil {
 		terr.Message = oneLine(clean(terr.Message))
 		return nil, terr
@@ -126,6 +142,9 @@ func (x *Executor) Do(ctx context.Context, r *pdk.Request, p Policy) (*pdk.Respo
 	resp.Body, resp.Stderr = clean(resp.Body), clean(resp.Stderr)
 	for k, v := range resp.Headers {
 		resp.Headers[k] = clean(v)
+	}
+	for i := range resp.Parts {
+		resp.Parts[i].Name, resp.Parts[i].Message = clean(resp.Parts[i].Name), oneLine(clean(resp.Parts[i].Message))
 	}
 	return resp, nil
 }

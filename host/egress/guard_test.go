@@ -242,9 +242,17 @@ func TestGrantsFor(t *testing.T) {
 		{"no URL", plugin.NetWish{Host: "{endpoint.url}"}, map[string]any{"url": "s3cret-thing"}, "endpoint.url is not a URL", true},
 		{"other scheme", plugin.NetWish{Scheme: "https", Host: "{endpoint.url}"}, map[string]any{"url": "http://s3cret.example"}, "must begin with https://", true},
 		{"ftp", plugin.NetWish{Host: "{endpoint.url}"}, map[string]any{"url": "ftp://s3cret.example"}, "must begin with", true},
-		{"number", plugin.NetWish{Host: "{endpoint.url}"}, map[string]any{"url": 7}, "must be a URL", true},
+		{"number", plugin.NetWish{Host: "{endpoint.url}"}, map[string]any{"url": 7}, "must be a text", true},
 		{"other port", plugin.NetWish{Port: 443, Host: "{endpoint.url}"}, map[string]any{"url": "https://s3cret.example:1"}, "must have the port 443", true},
 		{"decimal address", plugin.NetWish{Host: "{endpoint.url}"}, map[string]any{"url": "http://2130706433/s3cret"}, "has a host that cannot be one", true},
+		{"mail server", plugin.NetWish{Scheme: "smtp", Host: "{endpoint.server}"}, map[string]any{"server": " Mail.example.org. "}, "[smtp://mail.example.org]", false},
+		{"mail server, port", plugin.NetWish{Scheme: "smtp", Host: "{endpoint.server}", Port: 465}, map[string]any{"server": "192.0.2.7"}, "[smtp://192.0.2.7:465]", false},
+		{"syslog IPv6", plugin.NetWish{Scheme: "syslog", Host: "{endpoint.server}"}, map[string]any{"server": "[fd00::1]"}, "[syslog://[fd00::1]]", false},
+		{"fixed mail server", plugin.NetWish{Scheme: "smtp", Host: "smtp.example.org"}, nil, "[smtp://smtp.example.org]", false},
+		{"mail server empty", plugin.NetWish{Scheme: "smtp", Host: "{endpoint.server}"}, map[string]any{"server": ""}, "[]", false},
+		{"mail server as URL", plugin.NetWish{Scheme: "smtp", Host: "{endpoint.server}"}, map[string]any{"server": "smtp://s3cret.example"}, "endpoint.server is not a host: write a name", true},
+		{"mail server with port", plugin.NetWish{Scheme: "smtp", Host: "{endpoint.server}"}, map[string]any{"server": "s3cret.example:25"}, "without scheme or port", true},
+		{"mail server decimal", plugin.NetWish{Scheme: "smtp", Host: "{endpoint.server}"}, map[string]any{"server": "2130706433"}, "is not a host", true},
 		{"broken wish", plugin.NetWish{Host: "{endpoint.url"}, nil, "write {endpoint.PARAMETER}", true},
 	} {
 		gs, err := GrantsFor(&plugin.Manifest{Name: "x", Net: []plugin.NetWish{c.wish}}, c.params)

@@ -25,13 +25,19 @@ type Policy struct {
 	MaxResponse int64
 	// Exec allows scripts of the scripts folder.
 	Exec bool
+	// Ban allows to ban and unban addresses with fail2ban.
+	Ban bool
+	// LocalSyslog allows to write to the machine's own syslog socket.
+	LocalSyslog bool
+	// Trace records the steps of the requests; nil: nothing.
+	Trace *Trace
 }
 
 // Grant is one place that an endpoint may reach.
 type Grant struct {
-	Scheme string // http or https
+	Scheme string // http, https, smtp or syslog
 	Host   string // lower case, no final dot; an IPv6 address without brackets
-	Port   int
+	Port   int    // 0, for smtp and syslog only: any
 	// Typed is true when an administrator typed this host in a parameter, rather than a plug-in naming it. A typed
 	// "localhost" or literal address may be private.
 	Typed bool
@@ -39,8 +45,14 @@ type Grant struct {
 
 // String writes the grant as a URL without a path.
 func (g Grant) String() string {
+	if g.Port == 0 {
+		return g.Scheme + "://" + bracketed(g.Host)
+	}
 	return g.Scheme + "://" + net.JoinHostPort(g.Host, strconv.Itoa(g.Port))
 }
+
+// bracketed writes a host as it stands before a port or alone in a URL.
+func bracketed(host string) string { return strings.TrimSuffix(net.JoinHostPort(host, ""), ":") }
 
 // GrantsFor lists the grants that a manifest's wishes amount to with an endpoint's parameters, which hold the secrets
 // themselves. A wish for {endpoint.PARAMETER} whose parameter is missing or empty grants nothing. Errors name the
@@ -78,9 +90,13 @@ func grantFor(w plugin.NetWish, params map[string]any) (Grant, bool, error) {
 	case params[param] == nil || isText && strings.TrimSpace(value) == "":
 		return Grant{}, false, nil
 	case !isText:
-		return Grant{}, false, fmt.Errorf("parameter endpoint.%s must be a URL, not a %T", param, params[param])
+		return Grant{}, false, fmt.Errorf("parameter endpoint.%s must be a text, not a %T", param, params[param])
 	}
-	g, err := grantOf(strings.TrimSpace(value), w)
+	read := grantOf
+	if bareHost(w.Scheme) {
+		read = grantOfHost
+	}
+	g, err := read(strings.TrimSpace(value), w)
 	if err != nil {
 		return Grant{}, false, fmt.Errorf("parameter endpoint.%s %w", param, err)
 	}
@@ -122,16 +138,31 @@ func grantOf(value string, w plugin.NetWish) (Grant, error) {
 	return g, nil
 }
 
+// bareHost tells the schemes whose parameter is a host alone, not a URL.
+func bareHost(scheme string) bool { return scheme == "smtp" || scheme == "syslog" }
+
+// grantOfHost reads a parameter that is a host alone. Its errors continue "parameter endpoint.x" and hold nothing of the value.
+func grantOfHost(value string, w plugin.NetWish) (Grant, error) {
+	if inner, ok := strings.CutPrefix(value, "["); ok {
+		value = strings.TrimSuffix(inner, "]")
+	}
+	g, err := newGrant(w.Scheme, value, w.Port)
+	if err != nil {
+		return Grant{}, fmt.Errorf("is not a host: write a name such as mail.example.org or an address such as 192.0.2.7 alone, without scheme or port")
+	}
+	return g, nil
+}
+
 func newGrant(scheme, host string, port int) (Grant, error) {
 	scheme = strings.ToLower(scheme)
 	switch {
-	case scheme != "http" && scheme != "https":
-		return Grant{}, fmt.Errorf("unknown scheme %q: it is http or https", scheme)
+	case scheme != "http" && scheme != "https" && !bareHost(scheme):
+		return Grant{}, fmt.Errorf("unknown scheme %q: it is http, https, smtp or syslog", scheme)
 	case port < 0 || port > 65535:
 		return Grant{}, fmt.Errorf("port %d: want 1 to 65535, or 0 for the scheme's own", port)
 	case port == 0 && scheme == "http":
 		port = 80
-	case port == 0:
+	case port == 0 && scheme == "https":
 		port = 443
 	}
 	host = foldHost(host)
@@ -146,7 +177,7 @@ func (p *Policy) match(scheme, host string, port int) (Grant, bool) {
 	found := false
 	var best Grant
 	for _, g := range p.Grants {
-		if g.Port == port && g.Scheme == scheme && foldHost(g.Host) == host && (!found || g.Typed) {
+		if (g.Port == port || g.Port == 0 && bareHost(scheme)) && g.Scheme == scheme && foldHost(g.Host) == host && (!found || g.Typed) {
 			best, found = g, true
 		}
 	}

@@ -323,13 +323,17 @@ func (l *Reloader) swap(h *Handle, t *Type, file string) error {
 // wants words wishes with the plug-in's own reasons.
 func wants(m *plugin.Manifest, missing []store.Wish) string {
 	var out []string
-	for i := range m.Net {
-		if w := store.NetWish(&m.Net[i]); slices.Contains(missing, w) {
-			out = append(out, fmt.Sprintf("to reach %s (%s)", w, oneLine(m.Net[i].Reason, 200)))
+	for _, w := range missing {
+		what := "to reach " + string(w)
+		switch w {
+		case store.WishExec:
+			what = "to run scripts"
+		case store.WishBan:
+			what = "to ban addresses with fail2ban"
+		case store.WishSyslog:
+			what = "to write to this machine's syslog"
 		}
-	}
-	if m.Exec != nil && slices.Contains(missing, store.WishExec) {
-		out = append(out, fmt.Sprintf("to run scripts (%s)", oneLine(m.Exec.Reason, 200)))
+		out = append(out, fmt.Sprintf("%s (%s)", what, oneLine(w.Reason(m), 200)))
 	}
 	return strings.Join(out, ", ")
 }

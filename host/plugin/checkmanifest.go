@@ -94,6 +94,12 @@ func (p *Package) checkManifest() []Problem {
 	if m.Exec != nil {
 		c.need("exec.reason", m.Exec.Reason, "tell administrators why the plug-in runs scripts")
 	}
+	if m.Ban != nil {
+		c.need("ban.reason", m.Ban.Reason, "tell administrators why the plug-in bans addresses with fail2ban")
+	}
+	if m.Syslog != nil {
+		c.need("syslog.reason", m.Syslog.Reason, "tell administrators why the plug-in writes to the machine's own syslog")
+	}
 	c.outcomes()
 	return c.problems
 }
@@ -191,12 +197,16 @@ func (c *manifestCheck) world() {
 
 func (c *manifestCheck) net(field string, w NetWish) {
 	c.need(field+".reason", w.Reason, "tell administrators why the plug-in wants to reach this host")
-	c.oneOf(field+".scheme", w.Scheme, "https", "http")
+	c.oneOf(field+".scheme", w.Scheme, "https", "http", "smtp", "syslog")
 	c.between(field+".port", w.Port, 0, 65535)
 	ref := wishRef.FindStringSubmatch(w.Host)
+	typed, param := "the host of a URL", "a URL" // what users type, and what the parameter is then
+	if w.Scheme == "smtp" || w.Scheme == "syslog" {
+		typed, param = "the host", "a host"
+	}
 	switch {
 	case w.Host == "":
-		c.bad(field+".host", "is missing; write a host name, or {endpoint.PARAMETER} for the host of a URL that users enter")
+		c.bad(field+".host", "is missing; write a host name, or {endpoint.PARAMETER} for %s that users enter", typed)
 	case ref != nil:
 		name := ref[1] + "." + ref[2]
 		f, ok := c.p.Lint.field(ref[1], ref[2])
@@ -212,14 +222,14 @@ func (c *manifestCheck) net(field string, w NetWish) {
 				c.bad(field+".host", "%s does not have the parameter %s", fileLint, name)
 			}
 		case f.Type != "string":
-			c.bad(field+".host", "the parameter %s is no text in %s, so it cannot hold a URL", name, fileLint)
+			c.bad(field+".host", "the parameter %s is no text in %s, so it cannot hold %s", name, fileLint, param)
 		}
 	case strings.ContainsAny(w.Host, "{}"):
 		c.bad(field+".host", "%q is not understood; write {endpoint.PARAMETER} alone", w.Host)
 	case !wishHost.MatchString(w.Host):
 		c.bad(field+".host", "%q is no host; write a name alone, without scheme, port, path or *", w.Host)
 	case w.Scheme == "":
-		c.bad(field+".scheme", "is missing; write https, or http if there is no other way")
+		c.bad(field+".scheme", "is missing; write https (or http if there is no other way), smtp or syslog")
 	}
 }
 

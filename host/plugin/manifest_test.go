@@ -68,11 +68,11 @@ manifest.toml:17: limits.parallel: is 100; it must be from 0 to 64
 manifest.toml:16: limits.timeout: is 1h0m0s; it must be from 0s to 5m0s
 manifest.toml:19: net[0].host: lint.schema.json does not have the parameter endpoint.ulr; did you mean {endpoint.url}?
 manifest.toml:21: net[1].reason: is missing; tell administrators why the plug-in wants to reach this host
-manifest.toml:23: net[1].scheme: "ftp" is unknown; it is one of https, http
+manifest.toml:23: net[1].scheme: "ftp" is unknown; it is one of https, http, smtp, syslog
 manifest.toml:24: net[1].port: is 70000; it must be from 0 to 65535
 manifest.toml:22: net[1].host: "https://example.org/x" is no host; write a name alone, without scheme, port, path or *
 manifest.toml:25: net[2].reason: is missing; tell administrators why the plug-in wants to reach this host
-manifest.toml:25: net[2].scheme: is missing; write https, or http if there is no other way
+manifest.toml:25: net[2].scheme: is missing; write https (or http if there is no other way), smtp or syslog
 manifest.toml:28: net[3].host: the parameter endpoint.port is no text in lint.schema.json, so it cannot hold a URL
 manifest.toml:30: net[4].host: is missing; write a host name, or {endpoint.PARAMETER} for the host of a URL that users enter
 manifest.toml:32: exec.reason: is missing; tell administrators why the plug-in runs scripts

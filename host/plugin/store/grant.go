@@ -12,11 +12,15 @@ import (
 	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
-// WishExec is the wish to run scripts.
-const WishExec = "exec"
+// The wishes that name no host.
+const (
+	WishExec   Wish = "exec"   // to run scripts
+	WishBan    Wish = "ban"    // to ban and unban addresses with fail2ban
+	WishSyslog Wish = "syslog" // to write to the machine's own syslog socket
+)
 
-// Wish is one thing that a plug-in asks for, written so that two wishes are the same if their texts are: "exec", or a URL
-// without a path such as "https://api.telegram.org" or "{endpoint.webhook_url}", with "*" for a scheme left open.
+// Wish is one thing that a plug-in asks for, written so that two wishes are the same if their texts are: "exec", "ban",
+// "syslog", or a URL without a path such as "https://api.telegram.org" or "{endpoint.webhook_url}", with "*" for a scheme left open.
 type Wish string
 
 // Wishes lists what a manifest asks for.
@@ -25,10 +29,51 @@ func Wishes(m *plugin.Manifest) []Wish {
 	for i := range m.Net {
 		all = append(all, NetWish(&m.Net[i]))
 	}
-	if m.Exec != nil {
-		all = append(all, WishExec)
+	for _, w := range []Wish{WishExec, WishBan, WishSyslog} {
+		if w.hostless(m) != nil {
+			all = append(all, w)
+		}
 	}
 	return all
+}
+
+// hostless is the manifest's entry for a wish that names no host; nil, if it has none.
+func (w Wish) hostless(m *plugin.Manifest) *plugin.ExecWish {
+	switch w {
+	case WishExec:
+		return m.Exec
+	case WishBan:
+		return m.Ban
+	case WishSyslog:
+		return m.Syslog
+	}
+	return nil
+}
+
+// Reason is what the manifest says for a wish; empty, if the wish is not in it.
+func (w Wish) Reason(m *plugin.Manifest) string {
+	for i := range m.Net {
+		if NetWish(&m.Net[i]) == w {
+			return m.Net[i].Reason
+		}
+	}
+	if h := w.hostless(m); h != nil {
+		return h.Reason
+	}
+	return ""
+}
+
+// Words names what is wished for, for a person; those without a host end in the text to write on a command line.
+func (w Wish) Words() string {
+	switch w {
+	case WishExec:
+		return "scripts (exec)"
+	case WishBan:
+		return "fail2ban (ban)"
+	case WishSyslog:
+		return "this machine's syslog (syslog)"
+	}
+	return string(w)
 }
 
 // NetWish is the wish for one host.
