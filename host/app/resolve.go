@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-net/tocsin/host/outbox"
 	"github.com/tocsin-net/tocsin/host/plugin"
 	"github.com/tocsin-net/tocsin/host/plugin/store"
+	"github.com/tocsin-net/tocsin/host/secret"
 	"github.com/tocsin-net/tocsin/pdk"
 )
 
@@ -26,6 +27,7 @@ type resolved struct {
 	endpoints     []deliver.Endpoint
 	endpointRows  []outbox.EndpointRow
 	recipientRows []outbox.RecipientRow
+	warnings      []error // what works and is not good, each with its line
 }
 
 // resolver turns the configuration's words into endpoints, and collects what is wrong with them.
@@ -33,13 +35,19 @@ type resolver struct {
 	cfg      *config.Config
 	registry *endpoint.Registry
 	plugins  *store.Store
+	secrets  *secret.Store
 	errs     []error
+	warnings []error
+}
+
+func newResolver(cfg *config.Config, registry *endpoint.Registry, plugins *store.Store) *resolver {
+	return &resolver{cfg: cfg, registry: registry, plugins: plugins, secrets: secret.Open(cfg.DataDir)}
 }
 
 // resolve checks every endpoint and recipient of the configuration and compiles the modules of those that are
 // configured, and of no others. The error joins every mistake, each with its line.
 func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registry, plugins *store.Store) (*resolved, error) {
-	r := &resolver{cfg: cfg, registry: registry, plugins: plugins}
+	r := newResolver(cfg, registry, plugins)
 	out := &resolved{}
 	for i := range cfg.Endpoints {
 		if e, ok := r.endpoint(ctx, i); ok {
@@ -49,8 +57,16 @@ func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registr
 			out.recipientRows = append(out.recipientRows, e.recipients...)
 		}
 	}
-	slices.SortStableFunc(r.errs, func(a, b error) int { return line(a) - line(b) })
-	return out, errors.Join(r.errs...)
+	return out, r.end(out)
+}
+
+// end gives every mistake found, in order of the lines, and puts the warnings into out.
+func (r *resolver) end(out *resolved) error {
+	byLine := func(a, b error) int { return line(a) - line(b) }
+	slices.SortStableFunc(r.errs, byLine)
+	slices.SortStableFunc(r.warnings, byLine)
+	out.warnings = r.warnings
+	return errors.Join(r.errs...)
 }
 
 func line(err error) int {
@@ -121,7 +137,10 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	}
 	typ := handle.Type()
 	l := &live{name: e.Name, typ: e.Type, hidden: secretNames(pkg), secrets: egress.NewSecrets(), recipients: map[string]part{}}
-	params.guest = hide(params.real, l.hidden["endpoint"], l.secrets)
+	params.guest = hide(params, l.hidden["endpoint"], l.secrets)
+	r.inClear(params, l.hidden["endpoint"], e.Name, func(key, text string) error {
+		return r.cfg.EndpointProblem(i, "parameters."+key, fmt.Sprintf("endpoint %q: ", e.Name)+text)
+	})
 	l.params = params
 	granted, err := r.plugins.Grants(e.Type)
 	if err == nil {
@@ -154,7 +173,10 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 			continue
 		}
 		rc := &r.cfg.Recipients[k]
-		p.guest = hide(p.real, l.hidden["recipient"], l.secrets)
+		p.guest = hide(*p, l.hidden["recipient"], l.secrets)
+		r.inClear(*p, l.hidden["recipient"], rc.Name, func(key, text string) error {
+			return r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: ", rc.Name)+text)
+		})
 		l.recipients[rc.Name] = *p
 		in := &pdk.LintInput{}
 		in.Endpoint, in.Recipient = pkg.Lint.Fill(params.guest, p.guest)
@@ -201,7 +223,7 @@ func cutPart(p plugin.Problem, part string) (string, bool) {
 	return strings.TrimPrefix(name, "."), ok && !p.Warning
 }
 
-// references resolves "env:" and "file:" in texts; what cannot be resolved is told and left out.
+// references resolves "env:", "file:" and "secret:" in texts; what cannot be resolved is told and left out.
 func (r *resolver) references(written map[string]any, fail func(string, error)) map[string]any {
 	out := map[string]any{}
 	for key, v := range written {
@@ -210,7 +232,7 @@ func (r *resolver) references(written map[string]any, fail func(string, error)) 
 			out[key] = v
 			continue
 		}
-		text, err := egress.Resolve(s, r.cfg.Dir())
+		text, err := reference(r.cfg, r.secrets, s)
 		if err != nil {
 			fail(key, err)
 			continue
@@ -230,16 +252,52 @@ func secretNames(pkg *plugin.Package) map[string]map[string]bool {
 	return names
 }
 
-// hide replaces secrets by placeholders.
-func hide(params map[string]any, secret map[string]bool, s *egress.Secrets) pdk.Params {
+// reference gives the value that a text of the configuration stands for.
+func reference(cfg *config.Config, secrets *secret.Store, text string) (string, error) {
+	kind, name := config.Reference(text)
+	switch {
+	case kind != config.RefSecret:
+		return egress.Resolve(text, cfg.Dir())
+	case name == "":
+		return "", fmt.Errorf("%q names no secret: write secret:NAME (tocsin secret list shows the names)", text)
+	}
+	return secrets.Get(name)
+}
+
+// hide replaces secrets by placeholders. A parameter that the plug-in does not mark as secret but that was written as a
+// stored secret or a file reaches the plug-in, which has to read it, and nobody else: it is redacted like the others.
+func hide(p part, secret map[string]bool, s *egress.Secrets) pdk.Params {
 	out := pdk.Params{}
-	for key, v := range params {
-		if text, ok := v.(string); ok && secret[key] {
-			v = s.Add(key, text)
+	for key, v := range p.real {
+		if text, ok := v.(string); ok {
+			written, _ := p.written[key].(string)
+			kind, _ := config.Reference(written)
+			switch {
+			case secret[key]:
+				v = s.Add(key, text)
+			case kind == config.RefSecret, kind == config.RefFile:
+				s.Add(key, text)
+			}
 		}
 		out[key] = v
 	}
 	return out
+}
+
+// inClear warns of secrets that are written into the configuration as they are.
+func (r *resolver) inClear(p part, secret map[string]bool, of string, problem func(key, text string) error) {
+	for _, key := range slices.Sorted(maps.Keys(p.written)) {
+		text, _ := p.written[key].(string)
+		if kind, _ := config.Reference(text); !secret[key] || text == "" || kind != "" {
+			continue
+		}
+		name := of + "-" + key
+		if len(name) > 64 {
+			name = key
+		}
+		r.warnings = append(r.warnings, problem(key, fmt.Sprintf(
+			"%s is written here in clear text: run tocsin secret set %s and write %s = \"secret:%s\"", key, name, key, name)))
+	}
 }
 
 // record writes parameters for the ledger: a secret only as the reference it was written as.
@@ -247,7 +305,7 @@ func record(written map[string]any, secret map[string]bool) json.RawMessage {
 	out := maps.Clone(written)
 	for key, v := range out {
 		text, _ := v.(string)
-		if secret[key] && !strings.HasPrefix(text, "env:") && !strings.HasPrefix(text, "file:") {
+		if kind, _ := config.Reference(text); secret[key] && kind == "" {
 			out[key] = "(set in the configuration)"
 		}
 	}

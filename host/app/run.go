@@ -107,6 +107,7 @@ func (a *App) runCapture(ctx context.Context, c *capturing, o RunOptions) (damag
 // settle waits until every delivery is done, or until the next attempt of those left is later than patience allows.
 func (a *App) settle(ctx context.Context, patience time.Duration, show func(int, time.Time)) error {
 	deadline := time.Now().Add(patience)
+	a.pipeline.Hurry() // nothing more will be raised: no batch need wait for more
 	for {
 		waiting, next, err := a.WaitIdle(ctx)
 		if err != nil || waiting == 0 || next.After(deadline) {
@@ -183,11 +184,14 @@ func CheckConfig(ctx context.Context, s Streams, path string) error {
 	if err := a.openPlugins(); err != nil {
 		return err
 	}
-	_, rerr := a.resolveAny(ctx)
+	res, rerr := a.resolveAny(ctx)
 	_, cerr := checkConfig(cfg, "")
 	_, xerr := newExecutor(cfg, log)
 	if err := errors.Join(rerr, cerr, xerr); err != nil {
 		return &UsageError{err}
+	}
+	for _, w := range res.warnings {
+		_, _ = fmt.Fprintf(s.Err, "warning: %v\n", w)
 	}
 	_, err = fmt.Fprintf(s.Out, "%s is fine: %d endpoints, %d recipients\n", path, len(cfg.Endpoints), len(cfg.Recipients))
 	return err

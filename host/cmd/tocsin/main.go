@@ -63,7 +63,7 @@ endpoints that are sandboxed WebAssembly modules.`,
 		return &app.UsageError{Err: fmt.Errorf("%w (%s --help shows the flags)", err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(s), demoCommand(s), flowsCommand(s), alertsCommand(s), checksCommand(s),
-		pluginCommand(s), endpointCommand(s), recipientCommand(s), deliveriesCommand(s), configCommand(s))
+		pluginCommand(s), endpointCommand(s), recipientCommand(s), deliveriesCommand(s), secretCommand(s), configCommand(s))
 	strictArgs(root)
 	return root
 }
