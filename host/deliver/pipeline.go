@@ -113,6 +113,8 @@ type Pipeline struct {
 	Deps
 	runners []*runner
 	done    chan struct{}
+	rush    func()        // closes rushed, once
+	rushed  chan struct{} // closed by Hurry
 
 	mu      sync.Mutex    // mu guards what follows, and the busy and turns of every runner
 	changed chan struct{} // closed and replaced whenever a runner has nothing to do any more
@@ -132,7 +134,8 @@ func New(d Deps) (*Pipeline, error) {
 	if d.Drain <= 0 {
 		d.Drain = defaultDrain
 	}
-	p := &Pipeline{Deps: d, done: make(chan struct{}), changed: make(chan struct{})}
+	p := &Pipeline{Deps: d, done: make(chan struct{}), changed: make(chan struct{}), rushed: make(chan struct{})}
+	p.rush = sync.OnceFunc(func() { close(p.rushed) })
 	seen := map[string]bool{}
 	for i := range d.Endpoints {
 		e := &d.Endpoints[i]
@@ -172,6 +175,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	wg.Wait()
 	return nil
 }
+
+// Hurry says that no more alerts will come, so that no batch waits for more. It lasts until the end.
+func (p *Pipeline) Hurry() { p.rush() }
 
 // WaitIdle returns when nothing is due and nothing is under way: left is the number of endpoints for which deliveries wait
 // all the same, for a retry or because of a hold, and next is when the first of them is due. It fails when ctx is done,

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,13 @@ import (
 	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
+// maxLead is up to how many deliveries are leased ahead of small batches. A crash makes all of them possible duplicates,
+// so they are few.
+const maxLead = 64
+
+// maxUnsettled bounds the batches of an endpoint that are sent but not yet stored as such.
+const maxUnsettled = 64
+
 // runner serves one endpoint: a dispatcher that leases, and up to Limits.Parallel batches under way.
 type runner struct {
 	Endpoint
@@ -18,10 +26,11 @@ type runner struct {
 	log    *slog.Logger
 	health health
 	doubts doubts
-	// ahead is a batch of another recipient that came while one was being filled; the dispatcher's own.
+	// ahead is what is leased and in no batch yet; the dispatcher's own.
 	ahead []alert.Delivery
 
-	busy, turns int // guarded by p.mu: batches held, and how often something was looked for
+	unsettled   chan struct{} // a place for each batch whose end is being stored
+	busy, turns int           // guarded by p.mu: batches held, and how often something was looked for
 
 	mu   sync.Mutex // mu guards what follows
 	pace *pace
@@ -32,6 +41,7 @@ func newRunner(p *Pipeline, e Endpoint) *runner {
 	m := e.Manifest
 	return &runner{
 		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), pace: newPace(m.Rate.Count, m.Rate.Per), rate: m.Rate,
+		unsettled: make(chan struct{}, maxUnsettled),
 	}
 }
 
@@ -71,52 +81,97 @@ func (r *runner) turn(ctx context.Context) bool {
 	return p.wait(ctx)
 }
 
-// run leases batches and delivers them until stop is done, and returns when the last one is settled.
+// lead is how many deliveries are leased at once. Small batches are leased several at a time, for each lease is a
+// transaction. Under a rate limit and on trial none is leased that cannot be sent soon.
+func (r *runner) lead() int {
+	switch most := r.most(); {
+	case r.health.onTrial():
+		return 1
+	case r.manifest().Rate.Count > 0 && r.manifest().Rate.Per > 0:
+		return most
+	default:
+		return max(most, maxLead/most*most)
+	}
+}
+
+// run leases batches and delivers them until stop is done, and returns when the last one is settled. The next batch is
+// leased while the one before is on its way.
 func (r *runner) run(stop, work context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := newSlots(r.parallel)
-	for slots.take(stop) {
+	for {
 		batch := r.next(stop, work)
 		if batch == nil {
-			return
+			break
+		}
+		if !slots.take(stop) {
+			r.giveBackBatch(work, batch)
+			r.end()
+			break
 		}
 		wg.Go(func() {
-			r.deliver(stop, work, batch)
+			defer r.end()
+			var settling sync.WaitGroup
+			r.deliver(stop, work, batch, &settling)
 			slots.give()
-			r.end()
+			settling.Wait()
 		})
 		if r.health.onTrial() { // the endpoint was down: one delivery shows whether it is back
 			wg.Wait()
 		}
 	}
-	if batch := r.ahead; batch != nil { // it was leased, so it has to be given back
-		r.ahead = nil
-		r.deliver(stop, work, batch)
-		r.end()
+	if len(r.ahead) > 0 { // they were leased, so they have to be given back
+		r.giveBackBatch(work, r.ahead)
+		r.keep(nil)
 	}
+}
+
+// keep holds back deliveries that are leased but not yet in a batch, and says so to WaitIdle.
+func (r *runner) keep(ahead []alert.Delivery) {
+	if had := len(r.ahead) > 0; had != (len(ahead) > 0) {
+		if had {
+			defer r.end()
+		} else {
+			r.begin()
+		}
+	}
+	r.ahead = ahead
+}
+
+// cut takes the next batch from what is leased: as many of one recipient as may go together.
+func (r *runner) cut() []alert.Delivery {
+	n, most := 1, r.most()
+	if r.health.onTrial() {
+		most = 1
+	}
+	for n < len(r.ahead) && n < most && r.ahead[n].Recipient == r.ahead[0].Recipient {
+		n++
+	}
+	batch := slices.Clone(r.ahead[:n])
+	r.begin()
+	r.keep(r.ahead[n:])
+	return batch
 }
 
 // next waits for due deliveries and leases a batch; nil when stop is done.
 func (r *runner) next(stop, work context.Context) []alert.Delivery {
 	wake := r.p.Outbox.Wake(r.Name)
-	if batch := r.ahead; batch != nil {
-		r.ahead = nil
-		return batch
-	}
 	for failed := 0; stop.Err() == nil; {
-		limit := r.most()
-		if r.health.onTrial() {
-			limit = 1
-		}
-		r.begin()
-		// Not with stop: a lease that is cut off in the middle may be on disk all the same.
-		batch, err := r.p.Outbox.Lease(work, r.Name, limit)
-		if len(batch) > 0 {
-			if limit > 1 {
+		if len(r.ahead) > 0 {
+			batch := r.cut()
+			if len(r.ahead) == 0 && !r.health.onTrial() {
 				batch = r.fill(stop, work, wake, batch)
 			}
 			return batch
+		}
+		r.begin()
+		// Not with stop: a lease that is cut off in the middle may be on disk all the same.
+		leased, err := r.p.Outbox.Lease(work, r.Name, r.lead())
+		if len(leased) > 0 {
+			r.keep(leased)
+			r.end()
+			continue
 		}
 		var pause time.Duration
 		if err == nil {
@@ -145,7 +200,7 @@ func (r *runner) untilNext(ctx context.Context) (time.Duration, error) {
 	return max(time.Until(due), 20*time.Millisecond), nil
 }
 
-// fill waits up to the batch window for more deliveries of the same recipient.
+// fill waits up to the batch window for more deliveries of the same recipient, unless no more will come.
 func (r *runner) fill(stop, work context.Context, wake <-chan struct{}, batch []alert.Delivery) []alert.Delivery {
 	window, most := r.manifest().Batch.Window, r.most()
 	if window <= 0 || len(batch) >= most {
@@ -153,25 +208,28 @@ func (r *runner) fill(stop, work context.Context, wake <-chan struct{}, batch []
 	}
 	t := time.NewTimer(window)
 	defer t.Stop()
-	for len(batch) < most {
-		select {
-		case <-wake:
-		case <-t.C:
-			return batch
-		case <-stop.Done():
-			return batch
-		}
+	for wait := true; len(batch) < most; {
 		more, err := r.p.Outbox.Lease(work, r.Name, most-len(batch))
 		switch {
 		case err != nil:
 			return batch // the next lease meets the same error and reports it
-		case len(more) == 0:
-		case more[0].Recipient != batch[0].Recipient:
-			r.begin()
-			r.ahead = more
+		case len(more) > 0 && more[0].Recipient != batch[0].Recipient:
+			r.keep(more)
 			return batch
-		default:
+		case len(more) > 0:
 			batch = append(batch, more...)
+			continue
+		case !wait:
+			return batch
+		}
+		select {
+		case <-wake:
+		case <-t.C:
+			wait = false // what came with the last tick goes along
+		case <-r.p.rushed:
+			wait = false
+		case <-stop.Done():
+			return batch
 		}
 	}
 	return batch

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -29,8 +30,9 @@ type answer struct {
 	took time.Duration
 }
 
-// deliver takes a leased batch through the stages. Every delivery in it is settled when it returns.
-func (r *runner) deliver(stop, work context.Context, batch []alert.Delivery) {
+// deliver takes a leased batch through the stages. Every delivery in it is settled once settling is done too: while the
+// outbox writes what became of a batch, the next one may be on its way.
+func (r *runner) deliver(stop, work context.Context, batch []alert.Delivery, settling *sync.WaitGroup) {
 	for _, group := range r.groups(batch) {
 		if stop.Err() != nil {
 			r.giveBack(work, group)
@@ -43,9 +45,23 @@ func (r *runner) deliver(stop, work context.Context, batch []alert.Delivery) {
 				continue
 			}
 			verdicts, err := r.classify(work, j, a)
-			r.settle(work, r.judge(work, j, a, verdicts, err))
+			became := r.judge(work, j, a, verdicts, err)
+			r.unsettled <- struct{}{}
+			settling.Go(func() {
+				r.settle(work, became)
+				<-r.unsettled
+			})
 		}
 	}
+}
+
+// giveBackBatch returns a batch that was not begun.
+func (r *runner) giveBackBatch(ctx context.Context, batch []alert.Delivery) {
+	items := make([]*item, len(batch))
+	for i, d := range batch {
+		items[i] = &item{Delivery: d}
+	}
+	r.giveBack(ctx, items)
 }
 
 // groups splits a batch into what is rendered together. Plain and doubtful deliveries go alone.
