@@ -17,12 +17,16 @@ import (
 	"github.com/tocsin-net/tocsin/pdk"
 )
 
-// tracer notes how far a request came. The transport may call it from its own goroutines, even after the request ended.
+// tracer notes how far a request came, and tells the steps to a trace. The transport may call it from its own goroutines, even
+// after the request ended.
 type tracer struct {
+	steps *Trace // nil: no steps are recorded
+
 	mu    sync.Mutex // mu guards what follows
 	stage string
-	got   bool // a connection was handed over, so bytes may have gone
-	wrote bool // the header was written
+	got   bool                 // a connection was handed over, so bytes may have gone
+	wrote bool                 // the header was written
+	since map[string]time.Time // when steps that are under way began; several addresses may be tried at once
 }
 
 func (t *tracer) set(f func()) {
@@ -31,16 +35,65 @@ func (t *tracer) set(f func()) {
 	f()
 }
 
+// begin notes that a step began.
+func (t *tracer) begin(stage, step string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stage = stage
+	t.start(step)
+}
+
+func (t *tracer) start(step string) {
+	if t.steps == nil {
+		return
+	}
+	if t.since == nil {
+		t.since = map[string]time.Time{}
+	}
+	t.since[step] = time.Now()
+}
+
+// end records a step that begin, with the same key, was called for.
+func (t *tracer) end(key, name, detail string, err error) {
+	if t.steps == nil {
+		return
+	}
+	t.mu.Lock()
+	from, ok := t.since[key]
+	delete(t.since, key)
+	t.mu.Unlock()
+	if ok {
+		t.steps.Step(name, detail, time.Since(from), err)
+	}
+}
+
 func (t *tracer) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		// A connection that was kept may turn out dead before anything was written to it: the transport then gets another.
-		GetConn:           func(string) { t.set(func() { t.stage, t.got = StageConnect, false }) },
-		DNSStart:          func(httptrace.DNSStartInfo) { t.set(func() { t.stage = StageDNS }) },
-		ConnectStart:      func(string, string) { t.set(func() { t.stage = StageConnect }) },
-		TLSHandshakeStart: func() { t.set(func() { t.stage = StageTLS }) },
-		GotConn:           func(httptrace.GotConnInfo) { t.set(func() { t.stage, t.got = StageSend, true }) },
-		WroteHeaders:      func() { t.set(func() { t.wrote = true }) },
+		GetConn:  func(string) { t.set(func() { t.stage, t.got = StageConnect, false }) },
+		DNSStart: func(httptrace.DNSStartInfo) { t.begin(StageDNS, StepDNS) },
+		DNSDone:  func(i httptrace.DNSDoneInfo) { t.end(StepDNS, StepDNS, addresses(i.Addrs), i.Err) },
+		ConnectStart: func(network, addr string) {
+			t.begin(StageConnect, network+addr)
+		},
+		ConnectDone:       func(network, addr string, err error) { t.end(network+addr, StepConnect, addr, innermost(err)) },
+		TLSHandshakeStart: func() { t.begin(StageTLS, StepTLS) },
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			detail := ""
+			if err == nil {
+				detail = tlsDetail(s)
+			}
+			t.end(StepTLS, StepTLS, detail, err)
+		},
+		GotConn: func(i httptrace.GotConnInfo) {
+			if i.Reused {
+				t.steps.Step(StepConnect, "a kept connection to "+i.Conn.RemoteAddr().String(), 0, nil)
+			}
+			t.set(func() { t.stage, t.got = StageSend, true; t.start(StepSend) })
+		},
+		WroteHeaders: func() { t.set(func() { t.wrote = true }) },
 		WroteRequest: func(i httptrace.WroteRequestInfo) {
+			t.end(StepSend, StepSend, "", i.Err)
 			t.set(func() {
 				if i.Err == nil {
 					t.stage = StageRead
@@ -58,9 +111,39 @@ func (t *tracer) state() (stage string, ambiguous bool) {
 	return t.stage, t.got || t.wrote
 }
 
+// handshake does a TLS handshake with a time limit of its own.
+func (t *tracer) handshake(ctx context.Context, c *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	h := t.trace()
+	h.TLSHandshakeStart()
+	err := c.HandshakeContext(ctx)
+	h.TLSHandshakeDone(c.ConnectionState(), err)
+	return err
+}
+
+// innermost drops the layers of a dial error, which repeat the address.
+func innermost(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+func addresses(list []net.IPAddr) string {
+	var b strings.Builder
+	for i, a := range list {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(a.String())
+	}
+	return b.String()
+}
+
 // explain turns an error of the transport into a stage and a sentence that says what to do.
-func explain(err error, tr *tracer, u *url.URL, timeout time.Duration) *pdk.TransportError {
-	at := strings.TrimPrefix(strings.TrimPrefix(origin(u), "https://"), "http://")
+// at is host:port.
+func explain(err error, tr *tracer, at string, timeout time.Duration) *pdk.TransportError {
 	stage, ambiguous := tr.state()
 	out := &pdk.TransportError{Stage: stage, Ambiguous: ambiguous}
 	var deny *deniedError
@@ -96,9 +179,8 @@ func explain(err error, tr *tracer, u *url.URL, timeout time.Duration) *pdk.Tran
 }
 
 // explainRead is for an answer that breaks off after its header.
-func explainRead(err error, status, n int, u *url.URL, timeout time.Duration) *pdk.TransportError {
+func explainRead(err error, status, n int, at string, timeout time.Duration) *pdk.TransportError {
 	out := &pdk.TransportError{Stage: StageRead, Ambiguous: true}
-	at := strings.TrimPrefix(strings.TrimPrefix(origin(u), "https://"), "http://")
 	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
 		out.Stage = StageTimeout
 		out.Message = fmt.Sprintf("%s answered with status %d but did not finish within %s", at, status, timeout)

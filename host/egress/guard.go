@@ -3,8 +3,16 @@ package egress
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"syscall"
+	"time"
+)
+
+const (
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 10 * time.Second
 )
 
 // deniedError is a target that the host does not let a plug-in reach.
@@ -129,4 +137,20 @@ func (g guard) control(open bool) func(context.Context, string, string, syscall.
 		}
 		return g.check(ap.Addr(), open)
 	}
+}
+
+func (x *Executor) dialer() *net.Dialer {
+	return &net.Dialer{
+		Timeout: dialTimeout, Resolver: x.opt.Resolver,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 10 * time.Second, Count: 3},
+	}
+}
+
+// dial connects to host:port under the same rules as HTTP requests, never through the proxy. open says that an
+// administrator wrote this very address out.
+func (x *Executor) dial(ctx context.Context, network, address string, open bool, tr *tracer) (net.Conn, error) {
+	d := x.dialer()
+	d.ControlContext = guard{x.opt.AllowPrivate}.control(open)
+	tr.set(func() { tr.stage = StageConnect })
+	return d.DialContext(httptrace.WithClientTrace(ctx, tr.trace()), network, address)
 }

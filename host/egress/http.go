@@ -22,14 +22,14 @@ import (
 
 func (x *Executor) transport(open bool) *http.Transport {
 	g := guard{allow: x.opt.AllowPrivate}
-	d := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Resolver: x.opt.Resolver}
+	d := x.dialer()
 	if x.opt.Proxy == nil {
 		d.ControlContext = g.control(open)
 	}
 	t := &http.Transport{
 		DialContext:            d.DialContext,
 		TLSClientConfig:        &tls.Config{RootCAs: x.opt.RootCAs, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
+		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxIdleConns:           64,
 		MaxIdleConnsPerHost:    8,
 		IdleConnTimeout:        20 * time.Second, // below what servers use, so that few requests meet a closing connection
@@ -270,7 +270,7 @@ func credentialHeader(name string) bool {
 }
 
 func (x *Executor) roundTrip(ctx context.Context, q *prepared, u *url.URL, g Grant, p *Policy) (*pdk.Response, *pdk.TransportError) {
-	tr := &tracer{}
+	tr := &tracer{steps: p.Trace}
 	var body io.Reader // nil for an empty body, so that the transport sends no Content-Length with a GET
 	if q.body != "" {
 		body = strings.NewReader(q.body)
@@ -284,9 +284,10 @@ func (x *Executor) roundTrip(ctx context.Context, q *prepared, u *url.URL, g Gra
 	if g.openPrivate() {
 		t = x.open
 	}
+	start := time.Now()
 	resp, err := t.RoundTrip(req)
 	if err != nil {
-		return nil, explain(err, tr, u, p.Timeout)
+		return nil, explain(err, tr, place(u), p.Timeout)
 	}
 	defer resp.Body.Close() // drops the connection when something is left unread
 	tr.answered()
@@ -303,8 +304,9 @@ func (x *Executor) roundTrip(ctx context.Context, q *prepared, u *url.URL, g Gra
 	if int64(len(b)) > p.MaxResponse {
 		b, err, out.Truncated = b[:p.MaxResponse], nil, true
 	}
+	p.Trace.Step(StepAnswer, "status "+strconv.Itoa(resp.StatusCode), time.Since(start), err)
 	if err != nil {
-		return nil, explainRead(err, resp.StatusCode, len(b), u, p.Timeout)
+		return nil, explainRead(err, resp.StatusCode, len(b), place(u), p.Timeout)
 	}
 	out.Body = string(b)
 	return out, nil
@@ -349,6 +351,12 @@ func portOf(u *url.URL) (int, error) {
 		return 443, nil
 	}
 	return 0, errors.New("no port")
+}
+
+// place is host:port.
+func place(u *url.URL) string {
+	_, at, _ := strings.Cut(origin(u), "://")
+	return at
 }
 
 // origin is what may be said of a URL: scheme, host and port. The rest may be the secret.
