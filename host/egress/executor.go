@@ -74,6 +74,7 @@ type Executor struct {
 	// Two transports, because connections are reused by host name: one that was opened for a typed private address must
 	// not serve a request that may not reach it.
 	guarded, open *http.Transport
+	syslogs       syslogPool
 }
 
 // New makes an executor. It opens nothing yet.
@@ -106,6 +107,7 @@ func New(o Options) (*Executor, error) {
 func (x *Executor) Close() {
 	x.guarded.CloseIdleConnections()
 	x.open.CloseIdleConnections()
+	x.syslogs.close()
 }
 
 // Do executes one request within a policy and gives either a response or the reason why there is none. Texts in both are
