@@ -422,6 +422,8 @@ func (r *reader) execRequest(e *ExecRequest) {
 			r.str(&e.Stdin)
 		case "timeout_ms":
 			r.int64(&e.TimeoutMS)
+		case "verify":
+			r.boolean(&e.Verify)
 		default:
 			r.skip()
 		}
@@ -513,6 +515,7 @@ func (w *writer) request(q *Request) {
 		}
 		w.strOpt("stdin", e.Stdin)
 		w.intOpt("timeout_ms", e.TimeoutMS)
+		w.boolOpt("verify", e.Verify)
 		w.close()
 	}
 	if q.Ban != nil {

@@ -146,6 +146,9 @@ type ExecRequest struct {
 	Stdin  string   `json:"stdin,omitempty"`
 	// TimeoutMS bounds the run; 0 means the host's default, and the host's maximum bounds it.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	// Verify only looks whether the script is there and may be run, and runs nothing: exit code 0, or an error of the stage
+	// start. Since version 1.1.
+	Verify bool `json:"verify,omitempty"`
 }
 
 // ClassifyInput is what the host hands to classify: a request of render and what came of it. Either Response or Error is

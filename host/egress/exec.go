@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -31,6 +32,12 @@ func (x *Executor) doExec(ctx context.Context, r *pdk.ExecRequest, p *Policy) (*
 	path, err := x.findScript(r.Script)
 	if err != nil {
 		return nil, &pdk.TransportError{Stage: StageStart, Message: err.Error()}
+	}
+	if r.Verify {
+		if !hasInterpreter(path) {
+			return nil, &pdk.TransportError{Stage: StageStart, Message: startMessage(r.Script, fs.ErrNotExist)}
+		}
+		return &pdk.Response{Status: 0}, nil
 	}
 	stdin, _ := p.Secrets.replace(r.Stdin, bodyEscape("", r.Stdin))
 	timeout := p.Timeout
@@ -151,6 +158,25 @@ func (x *Executor) findScript(name string) (string, error) {
 		return "", fmt.Errorf("script %s may be changed by every user: run chmod o-w %s", name, path)
 	}
 	return path, nil
+}
+
+// hasInterpreter reports false for a script whose first line names an interpreter that is not there. Of programs of other
+// kinds nothing is known before they are started.
+func hasInterpreter(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true // a program may be executable and not readable
+	}
+	defer f.Close()
+	b, _ := io.ReadAll(io.LimitReader(f, 256)) // what Linux reads of it
+	line, _, _ := strings.Cut(string(b), "\n")
+	line, ok := strings.CutPrefix(line, "#!")
+	fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
+	if !ok || len(fields) == 0 {
+		return true
+	}
+	_, err = os.Stat(fields[0])
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func startMessage(script string, err error) string {

@@ -12,7 +12,7 @@ import (
 // tempFail is EX_TEMPFAIL of sysexits.h: the script asks to be run again later.
 const tempFail = 75
 
-var endpoint = pdk.Endpoint{Render: render, Classify: classify}
+var endpoint = pdk.Endpoint{Render: render, Classify: classify, Probe: probe}
 
 func init() { pdk.Serve(&endpoint) }
 
@@ -45,6 +45,14 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 		})
 	}
 	return out, nil
+}
+
+// probe asks whether the script could be run, without running it: running it may have effects.
+func probe(in *pdk.ProbeInput) (*pdk.ProbeOutput, error) {
+	return &pdk.ProbeOutput{Steps: []pdk.ProbeStep{{
+		Title:   "Is the script there, and may it be run?",
+		Request: pdk.Request{Exec: &pdk.ExecRequest{Script: in.Endpoint.String("shell_script", ""), Verify: true}},
+	}}}, nil
 }
 
 func classify(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
