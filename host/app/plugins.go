@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/tocsin-net/tocsin/host/internal/strict"
@@ -57,6 +58,9 @@ func PackPlugin(s Streams, module, dir, out string) error {
 	if err != nil {
 		return err
 	}
+	if err := aboutSignature(s, module, wasm, dir, p); err != nil {
+		return err
+	}
 	if out == "" {
 		out = p.Name() + ".wasm"
 	}
@@ -65,6 +69,20 @@ func PackPlugin(s Streams, module, dir, out string) error {
 	}
 	_, err = fmt.Fprintf(s.Out, "%s: %s, sha256 %x\n", out, report.Bytes(uint64(len(packed))), p.Hash)
 	return err
+}
+
+// aboutSignature tells what became of signatures when a package was made. There is none that this host could verify or make.
+func aboutSignature(s Streams, module string, wasm []byte, dir string, p *plugin.Package) error {
+	covers, signed := p.Signed()
+	switch old, err := plugin.Parse(module, wasm); {
+	case signed:
+		_, err := fmt.Fprintf(s.Err, "%s was put last, as it stands: it holds if it was made for the content with sha256 %x\n", filepath.Join(dir, "sig"), covers)
+		return err
+	case err == nil && old.Sig != nil:
+		_, err := fmt.Fprintf(s.Err, "%s was signed; the signature was for that file and is left out: sign the new one\n", module)
+		return err
+	}
+	return nil
 }
 
 // UnpackPlugin writes a plug-in as a development folder.
@@ -109,123 +127,4 @@ func LintPlugins(s Streams, paths []string) error {
 		return fmt.Errorf("%d of %d plug-ins cannot be used", broken, len(paths))
 	}
 	return nil
-}
-
-// inspected is the JSON shape of `tocsin plugin inspect`.
-type inspected struct {
-	Name        string            `json:"name"`
-	Title       string            `json:"title"`
-	Version     string            `json:"version"`
-	World       string            `json:"world"`
-	ABI         string            `json:"abi"`     // the version of the world's interface, "1.0"
-	Description string            `json:"description"`
-	Authors     []string          `json:"authors"`
-	Licence     string            `json:"licence"`
-	Homepage    string            `json:"homepage,omitempty"`
-	Size        int               `json:"size"`
-	SHA256      string            `json:"sha256"`
-	Signed      bool              `json:"signed"`
-	Wants       []string          `json:"wants"`
-	Batch       int               `json:"batch"`
-	Languages   []string          `json:"languages"`
-	Vectors     int               `json:"vectors"`
-	Parameters  []plugin.Field    `json:"parameters"`
-	Imports     []string          `json:"imports"`
-	Exports     []string          `json:"exports"`
-	Outcomes    map[string]string `json:"outcomes,omitempty"`
-	help        string
-}
-
-// InspectPlugin prints what a package says of itself. Nothing of it is run.
-func InspectPlugin(s Streams, path, format string) error {
-	p, err := plugin.Open(path)
-	if err != nil {
-		return err
-	}
-	about, help := p.Describe("en")
-	m := p.Manifest
-	in := inspected{
-		Name: m.Name, Title: m.Title, Version: m.Version, World: p.ABI.World, ABI: p.ABI.Version(), Description: about,
-		Authors: m.Authors, Licence: m.Licence, Homepage: m.Homepage, Size: len(p.Wasm), SHA256: fmt.Sprintf("%x", p.Hash),
-		Signed: p.Sig != nil, Batch: max(1, m.Batch.Max), Languages: p.Languages(), Vectors: len(p.Vectors),
-		Parameters: p.Fields("en"), Outcomes: m.Outcomes, help: help,
-	}
-	for _, w := range m.Net {
-		in.Wants = append(in.Wants, fmt.Sprintf("network %s: %s", w.Host, w.Reason))
-	}
-	if m.Exec != nil {
-		in.Wants = append(in.Wants, "scripts: "+m.Exec.Reason)
-	}
-	for _, i := range p.Imports {
-		in.Imports = append(in.Imports, i.Module+"."+i.Name)
-	}
-	for _, e := range p.Exports {
-		in.Exports = append(in.Exports, e.Name)
-	}
-	switch format {
-	case "jsonl", "json":
-		_, err = s.Out.Write(append(appendJSON(nil, in), '\n'))
-		return err
-	case "", "text":
-		return in.print(s)
-	}
-	return usage("unknown format %q: it is jsonl or text", format)
-}
-
-func (in *inspected) print(s Streams) error {
-	bold := report.Inspect(s.Out).Color
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s — %s\n%s\n\n", report.Bold(bold, in.Title), in.Version, in.Name, in.Description)
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-11s %s\n", name, fmt.Sprintf(format, args...))
-	}
-	row("world", "%s, ABI %s", in.World, in.ABI)
-	row("by", "%s (%s) %s", strings.Join(in.Authors, ", "), in.Licence, in.Homepage)
-	row("file", "%s, sha256 %s", report.Bytes(uint64(in.Size)), in.SHA256)
-	signed := "no"
-	if in.Signed {
-		signed = "yes, not verified yet"
-	}
-	row("signed", "%s", signed)
-	row("languages", "%s", strings.Join(in.Languages, ", "))
-	row("batch", "up to %d alerts in a request", in.Batch)
-	row("vectors", "%d", in.Vectors)
-	row("exports", "%s", strings.Join(in.Exports, ", "))
-	row("imports", "%d functions of %s", len(in.Imports), strings.Join(modules(in.Imports), ", "))
-	for _, w := range in.Wants {
-		row("wants", "%s", w)
-	}
-	b.WriteString("\nparameters\n")
-	for _, f := range in.Parameters {
-		kind := f.Type
-		if f.Required {
-			kind += ", required"
-		}
-		if f.Secret {
-			kind += ", secret"
-		}
-		if f.Default != nil {
-			kind += fmt.Sprintf(", default %v", f.Default)
-		}
-		fmt.Fprintf(&b, "  %-34s %s\n  %-34s %s\n", f.Path(), kind, "", f.Help)
-	}
-	if in.help != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(in.help))
-	}
-	_, err := fmt.Fprint(s.Out, b.String())
-	return err
-}
-
-// modules gives the distinct module names of imports.
-func modules(imports []string) []string {
-	var out []string
-	seen := map[string]bool{}
-	for _, i := range imports {
-		m, _, _ := strings.Cut(i, ".")
-		if !seen[m] {
-			seen[m] = true
-			out = append(out, m)
-		}
-	}
-	return out
 }

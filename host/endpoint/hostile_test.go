@@ -117,6 +117,41 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
+// TestHostileFiles: files that no tool writes are refused by what reads packages and, where it is their code that is at fault, by the
+// sandbox; with a few allocations, whatever sizes they claim, and in one line without control characters.
+func TestHostileFiles(t *testing.T) {
+	rt, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close(t.Context())
+	for _, c := range []struct{ name, parse, compile string }{
+		{"component", "this is a WebAssembly component, but tocsin takes core modules; build for wasip1", "this is a WebAssembly component; build a core module"},
+		{"twice", "section tocsin.manifest: at byte 37: stands twice; the first is at byte 8", "it is not a valid module"},
+		{"long", "claims 1073741824 bytes but only 16 are left; the file is cut short or corrupt", "is longer than the file, which may have been cut off"},
+		{"aftersig", "stands after tocsin.sig, which began at byte 37 and must be the last; the file was changed after it was signed", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			wasm, err := os.ReadFile(filepath.Join("..", "sandbox", "testdata", "hostile", c.name+".wasm"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var invalid *plugin.Invalid
+			cost := testing.AllocsPerRun(1, func() { _, err = plugin.Parse("odd.wasm", wasm) })
+			if !errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), "odd.wasm: ") || !strings.Contains(err.Error(), c.parse) || strings.ContainsAny(err.Error(), "\x1b\n") || cost > 200 {
+				t.Errorf("parse: got %v, with %v allocations; want %q", err, cost, c.parse)
+			}
+			if c.compile == "" {
+				return
+			}
+			var bad *sandbox.CompileError
+			if _, err := rt.Compile(t.Context(), "odd", wasm, sandbox.Limits{}); !errors.As(err, &bad) || !strings.Contains(err.Error(), c.compile) {
+				t.Errorf("compile: got %v, want %q", err, c.compile)
+			}
+		})
+	}
+}
+
 // TestHostileRequests runs guests' requests through the real executor, against a service on the loopback interface.
 func TestHostileRequests(t *testing.T) {
 	const canary = "c4n4ry-s3cret"

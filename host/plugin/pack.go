@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -99,6 +100,16 @@ func appendU32(b []byte, v uint32) []byte {
 
 // Module is the module without tocsin's own sections: what Pack was given.
 func (p *Package) Module() []byte { return bareModule(p.Wasm, p.module) }
+
+// Signed gives the SHA-256 of what the signature is for: every byte before the section tocsin.sig, which is the last. It is
+// not verified. The second result is false if there is no signature.
+func (p *Package) Signed() (covers [32]byte, ok bool) {
+	s, ok := p.module.own[sectionSig]
+	if !ok {
+		return covers, false
+	}
+	return sha256.Sum256(p.Wasm[:s.start]), true
+}
 
 // Parts are the contents of the package's sections, which Pack makes the same file of.
 func (p *Package) Parts() Parts {

@@ -52,6 +52,7 @@ func TestHostileGuests(t *testing.T) {
 		{"tree", as[*FuelError], "was stopped: it used more instructions than a call may", fuels, false},
 		{"recursion", as[*FuelError], "was stopped: it used more nested calls than a call may", fuels, false},
 		{"grow", as[*FuelError], "was stopped: it used more instructions than a call may", fuels, false},
+		{"copies", as[*FuelError], "was stopped: it used more instructions than a call may", fuels, false},
 		{"output", as[*TrapError], "crashed: it named a place outside of its memory", traps, false},
 		{"outputs", as[*TrapError], "crashed: it asked for more of the host's memory than a call may have", traps, false},
 		{"range", as[*TrapError], "crashed: it named a place outside of its memory", traps, false},
@@ -63,7 +64,10 @@ func TestHostileGuests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			limits := Limits{Fuel: fuel, MemoryPages: pages}
-			if c.name == "output" {
+			switch c.name {
+			case "copies":
+				limits.MemoryPages = 512
+			case "output":
 				// Its memory is as large as it says; it is the output that is too long.
 				limits.MemoryPages, c.want = 512, "it asked for more of the host's memory than a call may have"
 			}
@@ -103,7 +107,7 @@ func TestHostileGuests(t *testing.T) {
 				t.Errorf("got %+v", s)
 			}
 			// What a call may use is what it has used, at most.
-			if s.Fuel > 2*fuel || s.MaxMemory > int64(limits.MemoryPages)<<16 {
+			if s.Fuel < 2 || s.Fuel > 2*fuel || s.MaxMemory > int64(limits.MemoryPages)<<16 {
 				t.Errorf("it used %d of fuel and %d bytes", s.Fuel, s.MaxMemory)
 			}
 		})
@@ -146,6 +150,49 @@ func TestHostileModules(t *testing.T) {
 	}
 }
 
+// TestBigData: data segments are bounded by the memory that a module may have, and what they cost by their size.
+func TestBigData(t *testing.T) {
+	r := newRuntime(t, Options{})
+	for _, c := range []struct {
+		name  string
+		mb    int
+		pages uint32 // the limit
+		want  string
+	}{
+		{"as large as its memory", 16, 256, ""},
+		{"larger than its limit", 16, 64, "it is not a valid module, or asks for more than its limits"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			wasm := asm{memory: append([]byte{0}, binary.AppendUvarint(nil, uint64(c.mb)*16)...), data: bytes.Repeat([]byte("data"), c.mb<<18), body: code(i32c(-7))}.bytes()
+			var before, after goruntime.MemStats
+			goruntime.ReadMemStats(&before)
+			m, err := r.Compile(t.Context(), "p", wasm, Limits{MemoryPages: c.pages})
+			goruntime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > uint64(16*len(wasm)) {
+				t.Errorf("%d MiB of data took %d MiB", c.mb, took>>20)
+			}
+			if c.want != "" {
+				if !as[*CompileError](err) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Call(t.Context(), "render", nil); err == nil || !strings.Contains(err.Error(), "it returned -7") {
+				t.Errorf("got %v", err)
+			}
+			if s := m.Stats(); s.MaxMemory != int64(c.mb)<<20 {
+				t.Errorf("it has %d bytes", s.MaxMemory)
+			}
+			if err := m.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestNoFilesNoSockets: each function of WASI for files and sockets answers EBADF, whatever the descriptor.
 func TestNoFilesNoSockets(t *testing.T) {
 	r := newRuntime(t, Options{})
@@ -156,6 +203,52 @@ func TestNoFilesNoSockets(t *testing.T) {
 	const badf = 8
 	if out, err := m.Call(t.Context(), "render", nil); err != nil || !bytes.Equal(out, bytes.Repeat([]byte{badf}, 8)) {
 		t.Errorf("got %v, %v", out, err)
+	}
+}
+
+// TestEveryWASIFunction calls all of WASI preview 1 that takes a descriptor, on one that no file or socket has: EBADF. One that
+// wazero leaves out says ENOSYS, which is no less of a no.
+func TestEveryWASIFunction(t *testing.T) {
+	const badf, nosys = 8, 52
+	r := newRuntime(t, Options{})
+	for name, types := range map[string]string{
+		"fd_advise": "illi", "fd_allocate": "ill", "fd_close": "i", "fd_datasync": "i", "fd_fdstat_get": "ii", "fd_fdstat_set_flags": "ii",
+		"fd_fdstat_set_rights": "ill", "fd_filestat_get": "ii", "fd_filestat_set_size": "il", "fd_filestat_set_times": "illi",
+		"fd_pread": "iiili", "fd_prestat_dir_name": "iii", "fd_prestat_get": "ii", "fd_pwrite": "iiili", "fd_read": "iiii",
+		"fd_readdir": "iiili", "fd_renumber": "ii", "fd_seek": "ilii", "fd_sync": "i", "fd_tell": "ii", "fd_write": "iiii",
+		"path_create_directory": "iii", "path_filestat_get": "iiiii", "path_filestat_set_times": "iiiilli", "path_link": "iiiiiii",
+		"path_open": "iiiiillii", "path_readlink": "iiiiii", "path_remove_directory": "iii", "path_rename": "iiiiii",
+		"path_symlink": "iiiii", "path_unlink_file": "iii", "sock_accept": "iii", "sock_recv": "iiiiii", "sock_send": "iiiii",
+		"sock_shutdown": "ii",
+	} {
+		var params, body []byte
+		for i, c := range types {
+			switch {
+			case c == 'l':
+				params, body = append(params, tI64), append(body, code(i64c(0))...)
+			case i == 0 || name == "path_symlink" && i == 2:
+				params, body = append(params, tI32), append(body, code(i32c(77))...) // the descriptor
+			case name == "fd_readdir" && i == 2 || name == "path_readlink":
+				params, body = append(params, tI32), append(body, code(i32c(64))...) // a buffer that an entry would fit in, a path
+			default:
+				params, body = append(params, tI32), append(body, code(i32c(0))...) // an address, a length, flags
+			}
+		}
+		// The answer, with 100 added: codes of a call that mean something are smaller.
+		m, err := r.Compile(t.Context(), "p", asm{
+			imports: []imp{wasi(name, params...)}, body: code(body, callFn(0), i32c(100), 0x6a),
+		}.bytes(), Limits{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := fmt.Sprintf("it returned %d ", 100+badf)
+		if name == "fd_fdstat_set_rights" {
+			want = fmt.Sprintf("it returned %d ", 100+nosys)
+		}
+		if _, err := m.Call(t.Context(), "render", nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ type instance struct {
 	logs   guestLog
 	calls  int
 	broken bool // not to be used again
-	// fuelLeft is meter.FuelExport, once the guest is known. Asking for it each time would make a stack each time.
+	// fuelLeft is meter.FuelExport. Asking for it each time would make a stack each time.
 	fuelLeft api.Function
 }
 
@@ -52,8 +52,8 @@ func (m *Module) instance(ctx context.Context) (*instance, error) {
 		return nil, m.startError(in, err)
 	}
 	in.plugin = p
-	// The SDK initialises a module with its first call of anything.
-	if _, _, err := p.CallWithContext(ctx, meter.TrapExport, nil); err != nil {
+	// The SDK initialises a module with its first call of anything. This one is watched, so that the guest is known.
+	if _, _, err := p.CallWithContext(ctx, meter.YieldExport, nil); err != nil {
 		return nil, errors.Join(m.startError(in, err), p.CloseWithContext(ctx))
 	}
 	m.stats.made.Add(1)
@@ -78,7 +78,7 @@ func (in *instance) context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, envKey{}, &in.env)
 }
 
-// used is the fuel that the last call used; 0 if the guest is not known, since it has called nothing that is watched.
+// used is the fuel that the last call used; 0 if the guest ended itself.
 func (in *instance) used(ctx context.Context) int64 {
 	g := in.env.guest
 	if g == nil || g.IsClosed() {
@@ -94,7 +94,7 @@ func (in *instance) used(ctx context.Context) int64 {
 	return max(0, int64(in.m.limits.Fuel)-max(0, int64(res[0])))
 }
 
-// memory is the size of the guest's memory in bytes; 0 if it is not known.
+// memory is the size of the guest's memory in bytes; 0 if it has none.
 func (in *instance) memory() int64 {
 	if in.env.guest == nil || !in.env.hasMemory {
 		return 0

@@ -47,20 +47,20 @@ type counters struct {
 	memory, fuel                                                                         atomic.Int64
 }
 
-// Stats are a module's figures since it was compiled.
+// Stats are a module's figures since it was compiled. A call is counted once, as fine or as one kind of failure.
 type Stats struct {
 	Calls       int64
-	Time        time.Duration // spent in calls
-	Fuel        int64         // used by calls; see package meter for the unit. calls of guests that never read an input are not counted
+	Time        time.Duration // spent in calls, without waiting for an instance
+	Fuel        int64         // used by calls; see package meter for the unit
 	GuestErrors int64         // errors that the guest reported
-	Traps       int64
-	OutOfFuel   int64
-	BadOutput   int64
-	Made        int64 // instances made, over time
-	Live        int64 // instances now
-	Discarded   int64 // instances thrown away after a fault, many calls or growth
-	Waits       int64 // calls that had to wait for an instance
-	MaxMemory   int64 // bytes: the most that an instance had
+	Traps       int64         // calls that crashed
+	OutOfFuel   int64         // calls stopped by a limit: instructions, nesting, host calls or time
+	BadOutput   int64         // outputs that were none, too long or out of range
+	Made        int64         // instances made, over time
+	Live        int64         // instances now
+	Discarded   int64         // instances thrown away after a fault, many calls or growth
+	Waits       int64         // calls that had to wait for an instance
+	MaxMemory   int64         // bytes: the most that an instance had
 }
 
 // Compile makes a module ready to be called. The bytes are checked (imports, validity), metered, compiled or taken from
