@@ -15,6 +15,7 @@ import (
 	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/deliver"
 	"github.com/tocsin-net/tocsin/host/outbox"
+	"github.com/tocsin-net/tocsin/host/route"
 )
 
 func socketPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "tocsin.sock") }
@@ -134,25 +135,19 @@ func (m *monitor) Recipients(ctx context.Context) ([]api.Recipient, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters := map[string]map[string]uint64{}
+	filters := map[string]route.Stats{}
 	for _, s := range m.app.router.Stats() {
-		filters[s.Recipient] = map[string]uint64{
-			"": s.Matched, "action": s.ByAction, "severity": s.BySeverity, "check": s.ByCheck, "category": s.ByCategory, "entity": s.ByEntity,
-		}
+		filters[s.Recipient] = s
 	}
 	rs := make([]api.Recipient, 0, len(counts))
 	for _, c := range counts {
 		r := api.Recipient{
 			Name: c.Recipient, Endpoint: c.Endpoint, Oldest: c.Oldest, Deliveries: map[string]int64{
 				"queued": c.Queued, "leased": c.Leased, "delivered": c.Delivered, "accepted": c.Accepted, "duplicate": c.Duplicate,
-				"dead": c.Dead, "skipped": c.Skipped,
+				"dead": c.Dead, "skipped": c.Skipped, "digested": c.Digested,
 			},
 		}
-		if f := filters[c.Recipient]; f != nil {
-			r.Matched = f[""]
-			delete(f, "")
-			r.Filtered = f
-		}
+		r.Matched, r.Filtered = filters[c.Recipient].Matched, filters[c.Recipient].Filtered
 		rs = append(rs, r)
 	}
 	return rs, nil

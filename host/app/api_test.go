@@ -52,7 +52,7 @@ func TestServiceIsWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	al := &alert.Alert{ID: alert.NewID(), Time: time.Now(), Check: "flow/test", Title: "Test", Message: "A test.", Flow: &alert.Flow{L4: "TCP"}}
-	if err := a.store.Store(t.Context(), []outbox.Entry{{Alert: al, Targets: a.router.Route(al)}}); err != nil {
+	if err := a.store.Store(t.Context(), []outbox.Entry{{Alert: al, Targets: a.router.Route(al, time.Now())}}); err != nil {
 		t.Fatal(err)
 	}
 	state := func(s alert.State) func() bool {

@@ -85,8 +85,9 @@ func (k *keeper) run() {
 }
 
 func (k *keeper) entries(es []outbox.Entry, alerts []*alert.Alert) []outbox.Entry {
+	now := time.Now()
 	for _, a := range alerts {
-		es = append(es, outbox.Entry{Alert: a, Targets: k.app.router.Route(a)})
+		es = append(es, outbox.Entry{Alert: a, Targets: k.app.router.Route(a, now)})
 	}
 	return es
 }

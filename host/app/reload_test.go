@@ -139,7 +139,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			for range *rate / 20 {
 				al := &alert.Alert{ID: alert.NewID(), Time: time.Now(), Check: "flow/test", Title: "Test", Message: "An alert of the load test.", Flow: &alert.Flow{L4: "TCP"}}
 				stored = append(stored, al.ID)
-				es = append(es, outbox.Entry{Alert: al, Targets: a.router.Route(al)})
+				es = append(es, outbox.Entry{Alert: al, Targets: a.router.Route(al, time.Now())})
 			}
 			if err := a.store.Store(context.Background(), es); err != nil {
 				t.Error(err)
@@ -290,7 +290,7 @@ func TestNewVersionsHaveToFit(t *testing.T) {
 	}
 	waitFor(t, "the grant to be taken back", func() bool { return len(a.lives[0].policy.Load().Grants) == 0 })
 	al := &alert.Alert{ID: alert.NewID(), Time: time.Now(), Check: "flow/test", Title: "Test", Message: "x", Flow: &alert.Flow{L4: "TCP"}}
-	if err := a.store.Store(t.Context(), []outbox.Entry{{Alert: al, Targets: a.router.Route(al)}}); err != nil {
+	if err := a.store.Store(t.Context(), []outbox.Entry{{Alert: al, Targets: a.router.Route(al, time.Now())}}); err != nil {
 		t.Fatal(err)
 	}
 	if left, _, err := a.WaitIdle(t.Context()); err != nil || left != 1 {
