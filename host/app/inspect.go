@@ -183,11 +183,12 @@ func (in *inspected) print(s Streams) error {
 	if in.help != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(in.help))
 	}
-	head := report.Bold(report.Inspect(s.Out).Color, visible(in.Title)) + visible(fmt.Sprintf(" %s — %s", in.Version, in.Name)) + "\n"
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s%s\n", report.Bold(report.Inspect(s.Out).Color, visible(in.Title)), visible(fmt.Sprintf(" %s — %s", in.Version, in.Name)))
 	for line := range strings.Lines(b.String()) {
-		head += visible(strings.TrimSuffix(line, "\n")) + "\n"
+		out.WriteString(visible(strings.TrimSuffix(line, "\n")) + "\n")
 	}
-	_, err := fmt.Fprint(s.Out, head)
+	_, err := fmt.Fprint(s.Out, out.String())
 	return err
 }
 

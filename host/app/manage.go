@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/internal/strict"
@@ -92,13 +94,14 @@ var pluginColumns = []report.Column{
 	{Name: "size", Right: true},
 	{Name: "file"},
 	{Name: "description", Max: 70},
+	{Name: "reason", Max: 120},
 }
 
 type pluginRow struct {
 	Name        string   `json:"name"`
 	Version     string   `json:"version"`
 	World       string   `json:"world"`
-	State       string   `json:"state"` // in use, pending, new, quarantined or available
+	State       string   `json:"state"` // in use, on trial, stands by, pending, new, quarantined or available
 	Reason      string   `json:"reason,omitempty"`
 	Generation  int      `json:"generation,omitempty"`
 	Size        int      `json:"size"`
@@ -127,8 +130,14 @@ func (f *folder) row(p *plugin.Package) (pluginRow, error) {
 		return r, err
 	}
 	switch {
+	case rec != nil && rec.Trial != nil && rec.Trial.Hash == hash:
+		r.State, r.Generation = "on trial", rec.Trial.Generation
+		r.Reason = fmt.Sprintf("it serves since %s; %s stands by until it has proved itself", rec.Trial.Since.Local().Format(time.DateTime), rec.Version)
 	case rec != nil && rec.Hash == hash:
 		r.State, r.Generation = "in use", rec.Generation
+		if rec.Trial != nil {
+			r.State, r.Reason = "stands by", fmt.Sprintf("%s is on trial; this version serves again if that fails where it does not, and after a restart", rec.Trial.Version)
+		}
 		g, err := f.store.Grants(r.Name)
 		if err != nil {
 			return r, err
@@ -172,20 +181,11 @@ func ListPlugins(_ context.Context, l Listing) error {
 			return err
 		}
 		for _, rec := range records {
-			if slices.ContainsFunc(rows, func(r pluginRow) bool { return r.SHA256 == rec.Hash.String() }) {
-				continue
-			}
-			p, err := f.store.Load(rec.Hash)
+			more, err := f.stored(rec, rows)
+			rows = append(rows, more...)
 			if err != nil {
 				errs = append(errs, err)
-				continue
 			}
-			r, err := f.row(p)
-			if err != nil {
-				return err
-			}
-			r.Reason = "its file is not in the plug-in folder any more; tocsin plugin remove takes it out of use"
-			rows = append(rows, r)
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b pluginRow) int { return strings.Compare(a.Name, b.Name) })
@@ -195,7 +195,7 @@ func ListPlugins(_ context.Context, l Listing) error {
 			if r.Generation > 0 {
 				gen = fmt.Sprint(r.Generation)
 			}
-			return []string{r.Name, r.Version, r.World, r.State, gen, report.Bytes(uint64(r.Size)), r.File, r.Description}
+			return []string{r.Name, r.Version, r.World, r.State, gen, report.Bytes(uint64(r.Size)), r.File, r.Description, r.Reason}
 		}); err != nil {
 			return err
 		}
@@ -204,6 +204,41 @@ func ListPlugins(_ context.Context, l Listing) error {
 		errs = append(errs, fmt.Errorf("there is no plug-in in %s: tocsin plugin build --out %s makes the first-party ones", f.cfg.Plugins.Folder, f.cfg.Plugins.Folder))
 	}
 	return errors.Join(w.Close(), errors.Join(errs...))
+}
+
+// stored makes rows of the versions of a plug-in that serve, or stand by, and whose file is not in the folder.
+func (f *folder) stored(rec *store.Record, rows []pluginRow) (more []pluginRow, err error) {
+	serving := []store.Hash{rec.Hash}
+	if rec.Trial != nil {
+		serving = append(serving, rec.Trial.Hash)
+	}
+	another := slices.ContainsFunc(rows, func(r pluginRow) bool { return r.Name == rec.Name })
+	for _, h := range serving {
+		if slices.ContainsFunc(rows, func(r pluginRow) bool { return r.SHA256 == h.String() }) {
+			continue
+		}
+		p, err := f.store.Load(h)
+		if err != nil {
+			return more, err
+		}
+		r, err := f.row(p)
+		if err != nil {
+			return more, err
+		}
+		switch {
+		case r.Reason != "":
+		case another:
+			r.Reason = "its file is not in the plug-in folder any more; it serves from the store until another version takes over"
+		default:
+			r.Reason = "its file is not in the plug-in folder any more; tocsin plugin remove takes it out of use"
+		}
+		r.File = cmp.Or(rec.File, r.File)
+		if rec.Trial != nil && h == rec.Trial.Hash {
+			r.File = rec.Trial.File
+		}
+		more = append(more, r)
+	}
+	return more, nil
 }
 
 // InstallOptions are the flags of `tocsin plugin install`.

@@ -102,12 +102,13 @@ func drop(t testing.TB, cfg *config.Config, wasm []byte) {
 	}
 }
 
+// crashes is a module that starts, exports what is needed, and traps.
+var crashes = []byte("\x00asm\x01\x00\x00\x00" + "\x01\x05\x01\x60\x00\x01\x7f" + "\x03\x03\x02\x00\x00" + "\x05\x03\x01\x00\x01" +
+	"\x07\x1e\x03\x06memory\x02\x00\x06render\x00\x00\x08classify\x00\x01" + "\x0a\x09\x02\x03\x00\x00\x0b\x03\x00\x00\x0b")
+
 // TestReloadUnderLoad delivers alerts at a steady rate while the plug-in is replaced again and again; every third version
 // traps whenever it is called. No alert is lost, none arrives twice, none fails, and nothing is left over.
 func TestReloadUnderLoad(t *testing.T) {
-	// A module that starts, exports what is needed, and traps.
-	trap := []byte("\x00asm\x01\x00\x00\x00" + "\x01\x05\x01\x60\x00\x01\x7f" + "\x03\x03\x02\x00\x00" + "\x05\x03\x01\x00\x01" +
-		"\x07\x1e\x03\x06memory\x02\x00\x06render\x00\x00\x08classify\x00\x01" + "\x0a\x09\x02\x03\x00\x00\x0b\x03\x00\x00\x0b")
 	sink := &receiver{seen: map[string]int{}}
 	srv := httptest.NewServer(sink)
 	defer srv.Close()
@@ -161,7 +162,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	for i := range *replacements {
 		version, module := fmt.Sprintf("0.2.%d", i), []byte(nil)
 		if i%3 == 2 {
-			module = trap
+			module = crashes
 		}
 		wasm := webhookVersion(t, version, module)
 		drop(t, cfg, wasm)

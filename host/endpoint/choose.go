@@ -283,7 +283,7 @@ func (r *Registry) adopt(h *Handle) error {
 	if err != nil {
 		return err
 	}
-	if rec != nil && rec.Hash == g.hash() && rec.File == g.file {
+	if rec != nil && rec.Hash == g.hash() && rec.File == g.file && rec.Trial == nil {
 		return nil
 	}
 	return r.store.SetRecord(record(h.name, g))

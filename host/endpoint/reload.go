@@ -142,6 +142,9 @@ func (l *Reloader) Run(ctx context.Context) error {
 		})
 	})
 	wg.Wait()
+	for _, h := range l.r.handles() { // nothing serves any more: what was on trial is tried anew at the next start
+		l.update(h.name, func(rec *store.Record) { rec.Trial = nil })
+	}
 	return nil
 }
 
@@ -316,6 +319,12 @@ func (l *Reloader) swap(h *Handle, t *Type, file string) error {
 	if g == nil {
 		return errors.New("tocsin is stopping; it is looked at again at the next start")
 	}
+	l.update(h.name, func(rec *store.Record) {
+		rec.Trial = &store.Trial{Version: t.Manifest().Version, Hash: g.hash(), File: file, Generation: number, Since: g.since.UTC().Truncate(time.Second)}
+		if rec.Pending != nil && rec.Pending.File == file {
+			rec.Pending = nil
+		}
+	})
 	l.r.log.Info("a new version of a plug-in serves, on trial", "plugin", h.name, "version", t.Manifest().Version, "generation", number, "file", file)
 	return nil
 }
@@ -385,9 +394,11 @@ func (l *Reloader) ended(h *Handle, g *generation, failed error) {
 		if h.current.Load() != g {
 			return // the next one serves already
 		}
-		if err := l.r.store.SetRecord(record(h.name, g)); err != nil {
-			log.Warn("the state of a plug-in could not be remembered", "error", err)
-		}
+		l.update(h.name, func(rec *store.Record) {
+			waits := rec.Pending
+			*rec = *record(h.name, g)
+			rec.Pending = waits
+		})
 		log.Info("the trial of a new version ended well")
 	} else {
 		reason := "it failed where the version before does not: " + oneLine(failed.Error(), maxReason)
@@ -397,6 +408,11 @@ func (l *Reloader) ended(h *Handle, g *generation, failed error) {
 		if err := l.r.store.Quarantine(q); err != nil {
 			log.Error("a version could not be put in quarantine; it will be tried again at the next start", "error", err)
 		}
+		l.update(h.name, func(rec *store.Record) {
+			if rec.Trial != nil && rec.Trial.Hash == g.hash() {
+				rec.Trial = nil
+			}
+		})
 		l.mu.Lock()
 		old, ok := l.files[g.file]
 		l.mu.Unlock()

@@ -195,9 +195,15 @@ func TestReplace(t *testing.T) {
 	b.write("webhook.wasm", packed(t, "0.2.0", nil))
 	b.want("webhook.wasm", "0.2.0", endpoint.Serving)
 	b.serves("0.2.0", true)
+	if r := b.recorded(); r.Version != "0.1.0" || r.Trial == nil || r.Trial.Version != "0.2.0" || r.Trial.Generation != 2 || r.Trial.File != b.path("webhook.wasm") {
+		t.Errorf("on trial, the record says %+v, %+v", r, r.Trial)
+	}
 	b.calls(5)
 	b.until("the version is remembered", func() bool { return b.recorded().Version == "0.2.0" })
 	b.serves("0.2.0", false)
+	if r := b.recorded(); r.Trial != nil {
+		t.Errorf("after the trial, the record says %+v", r.Trial)
+	}
 	if s := b.handle.Status(); s.Generation != 2 || b.recorded().Generation != 2 {
 		t.Errorf("got %+v", s)
 	}
@@ -354,6 +360,9 @@ func TestCanary(t *testing.T) {
 				t.Errorf("got %q", got.Reason)
 			}
 			b.serves("0.1.0", false)
+			if r := b.recorded(); r.Version != "0.1.0" || r.Trial != nil {
+				t.Errorf("the record says %+v, %+v", r, r.Trial)
+			}
 			b.until("the bad version is closed", func() bool { return b.rt.Open() == 1 })
 			b.write("again.wasm", bad) // under another name it is the same
 			b.calls(1)
@@ -408,6 +417,22 @@ func TestRestart(t *testing.T) {
 	b = follow(t, options{data: data, dir: b.dir})
 	b.serves("0.2.0", true) // before the first call, and the old one stands by
 	b.calls(1)
+	killed := *b.recorded()
+	b.stop()
+	if r := b.recorded(); r.Version != "0.1.0" || r.Trial != nil {
+		t.Errorf("a service that has ended leaves %+v, %+v", r, r.Trial)
+	}
+	if err := b.store.SetRecord(&killed); err != nil { // as a service leaves it that was killed
+		t.Fatal(err)
+	}
+	if err := os.Remove(b.path("webhook.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	b = follow(t, options{data: data, dir: b.dir})
+	b.serves("0.1.0", false)
+	if r := b.recorded(); r.Version != "0.1.0" || r.Trial != nil {
+		t.Errorf("the next start keeps %+v, %+v", r, r.Trial)
+	}
 }
 
 // TestManyFiles drops 200 plug-ins at once, of which none is in use: only their manifests are read.

@@ -9,7 +9,7 @@
 // renaming:
 //
 //	modules/SHA256.wasm       the modules
-//	records/NAME.json         which version runs, and which waits for what
+//	records/NAME.json         which version runs, which is on trial, and which waits for what
 //	grants/NAME.known         NAME was granted something once
 //	grants/NAME.KEY.json      one thing that NAME may do; KEY is made of it
 //	quarantine/SHA256.json    a version that failed, and why

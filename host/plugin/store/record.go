@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Record is what is known of one plug-in.
+// Record is what is known of one plug-in. Version, Hash, File, Generation and Since are those of the version that proved
+// itself last, which is also the one that a start takes.
 type Record struct {
 	Name       string    `json:"name"`
 	Version    string    `json:"version"`
@@ -18,6 +19,17 @@ type Record struct {
 	Generation int       `json:"generation"` // counts every version that ever served, from 1
 	Since      time.Time `json:"since"`      // when this version took over
 	Pending    *Pending  `json:"pending,omitempty"`
+	Trial      *Trial    `json:"trial,omitempty"`
+}
+
+// Trial is a version that serves, while the one before stands by. A service that ends removes it; one that was killed leaves
+// it, and the next start does.
+type Trial struct {
+	Version    string    `json:"version"`
+	Hash       Hash      `json:"sha256"`
+	File       string    `json:"file"`
+	Generation int       `json:"generation"`
+	Since      time.Time `json:"since"`
 }
 
 // Pending is a version that waits while another runs.
@@ -119,6 +131,11 @@ func (s *Store) Remove(name string) error {
 		}
 		if rec.Pending != nil {
 			if err := remove(s.Path(rec.Pending.Hash)); err != nil {
+				return err
+			}
+		}
+		if rec.Trial != nil {
+			if err := remove(s.Path(rec.Trial.Hash)); err != nil {
 				return err
 			}
 		}

@@ -130,6 +130,9 @@ func (s *Store) Prune(use ...Hash) error {
 		if r.Pending != nil {
 			keep[r.Pending.Hash.String()+".wasm"] = true
 		}
+		if r.Trial != nil {
+			keep[r.Trial.Hash.String()+".wasm"] = true
+		}
 	}
 	files, err := os.ReadDir(filepath.Join(s.dir, dirModules))
 	if err != nil {
