@@ -17,7 +17,8 @@ type Entry struct {
 // Store puts alerts and their deliveries on disk, all of the call in one transaction: when it returns nil they survive
 // a crash and a power failure, else none of them is stored. An alert that is stored already is left as it is, so a
 // call may be repeated. Callers at the same time share a commit. A recipient that Provision never named is added; one
-// that was removed gets a dead letter.
+// that was removed gets a dead letter. A target that follows is left out, and counted as NotFollowed, if the engage did not go there. When Options.MaxQueue is reached, deliveries are dropped, lowest severity first; their alerts
+// are stored all the same.
 func (s *Store) Store(ctx context.Context, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -69,6 +70,14 @@ func (s *Store) insert(t *tx, e Entry, text []byte, now int64) error {
 	}
 	t.newSeq++
 	for _, target := range e.Targets {
+		if target.Follow {
+			if goes, err := s.followed(t, s.recipientOf(t, target.Recipient), e.Alert.Key, t.newSeq); err != nil {
+				return err
+			} else if !goes {
+				t.after = append(t.after, func() { s.usageOf(target.Recipient).Filtered[NotFollowed]++ })
+				continue
+			}
+		}
 		r, err := s.resolve(t, target)
 		if err != nil {
 			return err
@@ -76,16 +85,33 @@ func (s *Store) insert(t *tx, e Entry, text []byte, now int64) error {
 		// Made here and not by the caller, so that they grow in the order of the rows: each lands at the end of its tree.
 		id := alert.NewID()
 		state, reason := alert.Queued, ""
+		why, err := s.silenced(t, r, target.Silence, now)
+		if err != nil {
+			return err
+		}
 		if r.removed {
 			state, reason = alert.Dead, removedReason(r.name)
+		} else if why != "" {
+			state, reason = alert.Silenced, why
+		} else if ok, err := s.room(t, e.Alert.Severity); err != nil {
+			return err
+		} else if !ok {
+			t.drops[dropKey{r.name, int64(e.Alert.Severity)}]++
+			continue
+		}
+		var same any // NULL without a window
+		if target.Silence != "" && r.silence > 0 {
+			same = target.Silence
 		}
 		if _, err := t.exec(`INSERT INTO delivery (id, alert, recipient, state, not_before, created, since, changed, attempts,
-			base, plain, ambiguous, reason, provider_id, severity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, '', ?)`,
-			id[:], t.newSeq, r.seq, int64(state), now, now, now, now, reason, int64(e.Alert.Severity)); err != nil {
+			base, plain, ambiguous, reason, provider_id, severity, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, '', ?, ?)`,
+			id[:], t.newSeq, r.seq, int64(state), now, now, now, now, reason, int64(e.Alert.Severity), same); err != nil {
 			return err
 		}
 		t.count(r.seq, state, 1)
-		t.wake[r.endpoint.name] = true
+		if state == alert.Queued {
+			t.wake[r.endpoint.name] = true
+		}
 	}
 	return nil
 }

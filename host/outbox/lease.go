@@ -17,7 +17,7 @@ const (
 			WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2 ORDER BY q.not_before, q.id LIMIT 1)
 		WHERE r.endpoint = ?1 AND r.removed = 0 ORDER BY d.not_before, d.id LIMIT 1`
 	// sqlDue lists a recipient's due deliveries, oldest first.
-	sqlDue = `SELECT d.id, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json
+	sqlDue = `SELECT d.id, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json, d.same
 		FROM delivery d INDEXED BY due CROSS JOIN alert a ON a.seq = d.alert
 		WHERE d.recipient = ?1 AND d.state = 0 AND d.not_before <= ?2 ORDER BY d.not_before, d.id LIMIT ?3`
 	// sqlEngage finds what became of the engage that a release ends, at the same recipient.
@@ -41,7 +41,8 @@ const engagePoll = 200 * time.Millisecond
 // Every delivery must be given back by Settle.
 //
 // A release is not taken before its engage has ended at that recipient, so that nobody reads of an end before the
-// beginning, and the engage's provider id is known.
+// beginning, and the engage's provider id is known. Of a key that a silence window takes for the same alert one is under
+// way at a time; while its window is open, the others become Silenced.
 func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.Delivery, error) {
 	if max <= 0 || s.onHold(endpoint) {
 		return nil, ctx.Err()
@@ -56,7 +57,7 @@ func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.De
 		if e == nil {
 			return nil
 		}
-		// Each round that takes nothing has put releases off, so the next finds other rows; usually there is one round.
+		// Each round that takes nothing has put some off or silenced them, so the next finds other rows; usually there is one round.
 		for range 100 {
 			var again bool
 			var err error
@@ -79,11 +80,13 @@ type dueRow struct {
 	seq     int64
 	release bool
 	key     string
+	same    string // the key of its silence window; empty: none
 }
 
-// take leases deliveries of the head's recipient; again says that all of them were releases that have to wait.
+// take leases deliveries of the head's recipient; again says that all of them have to wait or were silenced.
 func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again bool, err error) {
-	now := s.now().UnixMilli()
+	clock := s.now()
+	now := clock.UnixMilli()
 	var name string
 	if found, err := t.row([]any{&name}, sqlHead, e.seq, now); err != nil || !found {
 		return nil, false, err
@@ -94,15 +97,17 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		var w dueRow
 		var id, text sql.RawBytes
 		var since, base, action int64
-		if err := q.Scan(&id, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text); err != nil {
+		var same sql.NullString
+		if err := q.Scan(&id, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text, &same); err != nil {
 			return err
 		}
 		copy(w.d.ID[:], id)
 		w.total++
+		w.same = same.String
 		w.release = alert.Action(action) == alert.Release
 		w.d.Target = alert.Target{Recipient: r.name, Endpoint: e.name}
 		w.d.Alert = append([]byte(nil), text...)
-		w.d.Created = fromMS(since)
+		w.d.Created = age(clock, since)
 		w.d.Attempt = w.total - int(base)
 		rows = append(rows, w)
 		return nil
@@ -111,6 +116,7 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		return nil, false, err
 	}
 	out = make([]alert.Delivery, 0, len(rows))
+	var met []string // keys of silence windows: one delivery of each at a time
 	for i := range rows {
 		w := &rows[i]
 		if w.release && w.key != "" {
@@ -122,10 +128,21 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 				continue
 			}
 		}
+		if w.same != "" && r.silence > 0 {
+			if slices.Contains(met, w.same) {
+				continue
+			}
+			met = append(met, w.same)
+			if wait, err := s.waits(t, r, w.same, now); err != nil {
+				return nil, false, err
+			} else if wait {
+				continue
+			}
+		}
 		if _, err := t.exec(sqlTake, w.d.ID[:], now); err != nil {
 			return nil, false, err
 		}
-		t.after = append(t.after, func() { s.leases[w.d.ID] = lease{recipient: r, attempt: w.total, at: now} })
+		t.after = append(t.after, func() { s.leases[w.d.ID] = lease{recipient: r, attempt: w.total, at: now, same: w.same} })
 		out = append(out, w.d)
 	}
 	t.move(r.seq, alert.Queued, alert.Leased, len(out))
@@ -156,12 +173,30 @@ func (s *Store) engageOf(t *tx, w *dueRow, r *recipient, batch []alert.Delivery,
 			t.parked[id] = append(t.parked[id], w.d.ID)
 		}
 		notBefore = now + engagePoll.Milliseconds()
-	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead, alert.Skipped, alert.Digested:
+	case alert.Digested:
+		return true, s.followDigest(t, w, r)
+	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead, alert.Skipped:
 		w.d.ProviderID = provider
 		return false, nil
+	case alert.Silenced: // nobody there has read of the beginning
+		n, err := t.execN(sqlSilenceOne, w.d.ID[:], now, "silenced: its engage was")
+		t.move(r.seq, alert.Queued, alert.Silenced, n)
+		return true, err
 	}
 	_, err = t.exec(sqlPut, w.d.ID[:], notBefore)
 	return true, err
+}
+
+// followDigest puts a release into the digest that stands for its engage.
+func (s *Store) followDigest(t *tx, w *dueRow, r *recipient) error {
+	var digest []byte
+	var state int64
+	if _, err := t.row([]any{&digest, &state}, sqlEngageDigest, w.key, w.seq, r.seq); err != nil {
+		return err
+	}
+	_, err := t.exec(sqlJoin, w.d.ID[:], digest, s.now().UnixMilli(), "its engage is in digest "+alert.ID(digest).String())
+	t.move(r.seq, alert.Queued, alert.Digested, 1)
+	return err
 }
 
 // Next tells when the endpoint's first waiting delivery may be sent, a hold taken into account; ok is false if none

@@ -26,6 +26,7 @@ type EndpointCount struct {
 	Dead      int64  `json:"dead"`
 	Skipped   int64  `json:"skipped"`
 	Digested  int64  `json:"digested"`
+	Silenced  int64  `json:"silenced"`
 	// Oldest is since when the oldest queued delivery has waited; zero if none is queued.
 	Oldest time.Time `json:"oldest,omitzero"`
 }
@@ -78,6 +79,8 @@ func (c *EndpointCount) of(st alert.State) *int64 {
 		return &c.Skipped
 	case alert.Digested:
 		return &c.Digested
+	case alert.Silenced:
+		return &c.Silenced
 	case alert.Dead:
 	}
 	return &c.Dead
@@ -191,7 +194,7 @@ func scanRow(q *sql.Rows) (Row, error) {
 		r.NotBefore = fromMS(notBefore)
 	case alert.Delivered, alert.Accepted, alert.Duplicate:
 		r.PossibleDuplicate = ambiguous
-	case alert.Leased, alert.Dead, alert.Skipped, alert.Digested:
+	case alert.Leased, alert.Dead, alert.Skipped, alert.Digested, alert.Silenced:
 	}
 	return r, nil
 }

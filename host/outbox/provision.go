@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 )
@@ -27,6 +28,8 @@ type RecipientRow struct {
 	Endpoint string          `json:"endpoint"`
 	Config   json.RawMessage `json:"config,omitempty"`
 	Removed  bool            `json:"removed,omitempty"`
+	// Silence is the recipient's silence window; 0: it has none. Targets name what counts as the same alert.
+	Silence time.Duration `json:"silence_ns,omitempty"`
 }
 
 // Provision makes the stored endpoints and recipients those of the configuration. What is no longer in it is marked as
@@ -93,10 +96,10 @@ func (s *Store) provision(t *tx, endpoints []EndpointRow, recipients []Recipient
 		t.wake[e.Name] = true
 	}
 	for _, r := range recipients {
-		if _, err := t.exec(`INSERT INTO recipient (name, endpoint, config, removed)
-			VALUES (?1, (SELECT seq FROM endpoint WHERE name = ?2), ?3, 0)
-			ON CONFLICT (name) DO UPDATE SET endpoint = excluded.endpoint, config = ?3, removed = 0`,
-			r.Name, r.Endpoint, orNull(r.Config)); err != nil {
+		if _, err := t.exec(`INSERT INTO recipient (name, endpoint, config, removed, silence)
+			VALUES (?1, (SELECT seq FROM endpoint WHERE name = ?2), ?3, 0, ?4)
+			ON CONFLICT (name) DO UPDATE SET endpoint = excluded.endpoint, config = ?3, removed = 0, silence = ?4`,
+			r.Name, r.Endpoint, orNull(r.Config), max(0, r.Silence.Milliseconds())); err != nil {
 			return err
 		}
 	}
@@ -139,7 +142,7 @@ func (s *Store) buryRemoved(ctx context.Context) error {
 					INDEXED BY waiting WHERE recipient = ?1 AND state = 0 LIMIT ?4)`,
 					r.seq, s.now().UnixMilli(), removedReason(r.name), s.chunk)
 				t.move(r.seq, alert.Queued, alert.Dead, n)
-				return err
+				return errors.Join(err, s.checkDigests(t))
 			})
 			if err != nil {
 				return err
@@ -167,12 +170,13 @@ func (s *Store) Configured(ctx context.Context) (endpoints []EndpointRow, recipi
 	err = each(ctx, s.reader, func(q *sql.Rows) error {
 		var r RecipientRow
 		var config []byte
-		if err := q.Scan(&r.Name, &r.Endpoint, &config, &r.Removed); err != nil {
+		var silence int64
+		if err := q.Scan(&r.Name, &r.Endpoint, &config, &r.Removed, &silence); err != nil {
 			return err
 		}
-		r.Config = config
+		r.Config, r.Silence = config, time.Duration(silence)*time.Millisecond
 		recipients = append(recipients, r)
 		return nil
-	}, `SELECT r.name, e.name, r.config, r.removed <> 0 FROM recipient r JOIN endpoint e ON e.seq = r.endpoint ORDER BY r.name`)
+	}, `SELECT r.name, e.name, r.config, r.removed <> 0, r.silence FROM recipient r JOIN endpoint e ON e.seq = r.endpoint ORDER BY r.name`)
 	return endpoints, recipients, s.explain("read", err)
 }

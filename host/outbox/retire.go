@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -121,7 +122,7 @@ func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, 
 				now := s.now()
 				got, err = t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, s.chunk, rank)
 				t.move(r.seq, alert.Queued, alert.Dead, got)
-				return err
+				return errors.Join(err, s.checkDigests(t))
 			})
 			if err != nil {
 				return n, err
@@ -139,10 +140,71 @@ func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, 
 const sqlPrunable = `SELECT a.seq, a.stored, EXISTS (SELECT 1 FROM delivery d INDEXED BY by_alert WHERE d.alert = a.seq
 		AND (d.state < 2 OR d.state = 5 AND d.changed >= ?2)) FROM alert a WHERE a.seq > ?1 ORDER BY a.seq LIMIT ?3`
 
+// sqlBury finds the oldest dead letters.
+const sqlBury = `SELECT d.id, d.severity, r.seq, r.name FROM delivery d INDEXED BY dead CROSS JOIN recipient r ON r.seq = d.recipient
+	WHERE d.state = 5 ORDER BY d.id LIMIT ?1`
+
+// bury removes the oldest dead letters beyond Options.MaxDead and counts them as dropped.
+func (s *Store) bury(ctx context.Context) error {
+	for more := s.maxDead > 0; more; {
+		err := s.do(ctx, "prune", s.chunk, func(t *tx) error {
+			var over int64
+			if _, err := t.row([]any{&over}, `SELECT coalesce(sum(n), 0) - ? FROM tally WHERE state = 5`, s.maxDead); err != nil {
+				return err
+			}
+			limit := min(over, int64(s.chunk))
+			if more = limit > 0; !more {
+				return nil
+			}
+			type row struct {
+				id        alert.ID
+				seq, rank int64
+				name      string
+			}
+			var rows []row
+			err := t.each(func(q *sql.Rows) error {
+				var w row
+				var id sql.RawBytes
+				err := q.Scan(&id, &w.rank, &w.seq, &w.name)
+				copy(w.id[:], id)
+				rows = append(rows, w)
+				return err
+			}, sqlBury, limit)
+			if err != nil {
+				return err
+			}
+			for _, w := range rows {
+				if _, err := t.exec(`DELETE FROM delivery WHERE id = ?`, w.id[:]); err != nil {
+					return err
+				}
+				t.count(w.seq, alert.Dead, -1)
+				t.drops[dropKey{w.name, min(w.rank, int64(alert.Emergency))}]++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Prune removes alerts older than Options.Retention with their deliveries and attempts, except where one is queued or
-// leased, or a dead letter younger than Options.DeadRetention. It returns how many alerts went. The file does not
-// shrink; the space is used again.
+// leased, or a dead letter younger than Options.DeadRetention. Of dead letters it leaves Options.MaxDead at most. It
+// returns how many alerts went. Silence windows that are over go, too. The file does not shrink; the space is used again.
 func (s *Store) Prune(ctx context.Context) (n int, err error) {
+	if err := s.pruneSilence(ctx); err != nil {
+		return 0, err
+	}
+	if err := s.bury(ctx); err != nil {
+		return 0, err
+	}
+	if err := s.do(ctx, "prune", 1, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM dropped WHERE last < ?`, s.now().Add(-s.retention).UnixMilli())
+		return err
+	}); err != nil {
+		return 0, err
+	}
 	var after int64
 	for more := true; more; {
 		var got int

@@ -89,7 +89,7 @@ CREATE TABLE tally (
 	n         INTEGER NOT NULL,
 	PRIMARY KEY (recipient, state)
 ) STRICT, WITHOUT ROWID;
-`, migrateRanks}
+`, migrateRanks, migrateSilence}
 
 // migrateRanks lets the queue be thinned out by severity and by digests. delivery.severity is the alert's, or digestRank
 // for a digest; delivery.digest is the digest that stands for a delivery, or empty for one that shall be in none.
@@ -111,6 +111,11 @@ CREATE TABLE start (
 	at       INTEGER NOT NULL,
 	n        INTEGER NOT NULL,
 	PRIMARY KEY (endpoint, at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE digest ( -- those that have not arrived yet
+	delivery  BLOB PRIMARY KEY,
+	recipient INTEGER NOT NULL REFERENCES recipient(seq),
+	summary   BLOB NOT NULL -- JSON
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE dropped (
 	recipient TEXT NOT NULL, -- by name: a full disk may be met before the recipient is known here

@@ -58,7 +58,8 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if state == alert.Leased || state > alert.Skipped {
 		return idError(v.Delivery, fmt.Errorf("%w as %v", ErrNotLeased, state))
 	}
-	now := s.now().UnixMilli()
+	clock := s.now()
+	now, notBefore := clock.UnixMilli(), due(clock, v.NotBefore)
 	r, reason := l.recipient, v.Reason
 	if state == alert.Queued && r.removed {
 		state, reason = alert.Dead, removedReason(r.name)
@@ -66,9 +67,9 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	var n int
 	var err error
 	if v.Uncounted && state == alert.Queued {
-		n, err = t.execN(sqlUncount, v.Delivery[:], now, toMS(v.NotBefore))
+		n, err = t.execN(sqlUncount, v.Delivery[:], now, notBefore)
 	} else {
-		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(toMS(v.NotBefore), 0), now, v.Plain, v.Ambiguous,
+		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(notBefore, 0), now, v.Plain, v.Ambiguous,
 			reason, v.ProviderID)
 	}
 	if err != nil {
@@ -78,20 +79,31 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 		return idError(v.Delivery, ErrNotLeased)
 	}
 	t.move(r.seq, alert.Leased, state, 1)
+	if err := s.digestEnded(t, v.Delivery, state); err != nil {
+		return err
+	}
 	if state == alert.Queued {
 		t.wake[r.endpoint.name] = true
 	}
 	t.after = append(t.after, func() { delete(s.leases, v.Delivery) })
 	for _, release := range t.parked[v.Delivery] {
-		if _, err := t.exec(sqlUnpark, release[:], max(now, toMS(v.NotBefore))); err != nil {
+		if _, err := t.exec(sqlUnpark, release[:], max(now, notBefore)); err != nil {
 			return err
 		}
 		t.wake[r.endpoint.name] = true
 	}
 	delete(t.parked, v.Delivery)
+	if l.same != "" && r.silence > 0 {
+		if err := s.settleSame(t, &l, r, v.Delivery, state, now); err != nil {
+			return err
+		}
+	}
 	if v.Uncounted {
 		return nil
 	}
+	t.after = append(t.after, func() {
+		s.attempted(r.name, state == alert.Queued || state == alert.Dead, reason, now)
+	})
 	_, err = t.exec(sqlAttempt, v.Delivery[:], l.attempt, l.at, max(0, v.Took.Microseconds()), int64(state),
 		v.Status, v.Ambiguous, reason)
 	return err

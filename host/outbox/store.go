@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -34,12 +35,21 @@ type Options struct {
 	DeadRetention time.Duration
 	// ReadOnly opens the ledger for reading while another process may own it: the calls that write return ErrReadOnly.
 	ReadOnly bool
+	// MaxQueue is how many deliveries may wait; when so many do, the oldest of the lowest severity are dropped for those of
+	// a higher one. Default: a million; below 0: no bound.
+	MaxQueue int
+	// MaxDead is how many dead letters Prune keeps, the youngest. Default: 100,000; below 0: no bound.
+	MaxDead int
+	// Digest says when old deliveries are sent as one; its zero value: never.
+	Digest DigestPolicy
 }
 
 // The defaults of Options.
 const (
 	DefaultRetention     = 30 * 24 * time.Hour
 	DefaultDeadRetention = 90 * 24 * time.Hour
+	DefaultMaxQueue      = 1_000_000
+	DefaultMaxDead       = 100_000
 )
 
 // Store is an open outbox. All its methods may be called concurrently. Its writes pass through one goroutine, which
@@ -51,6 +61,10 @@ type Store struct {
 	retention time.Duration
 	deadFor   time.Duration
 	readOnly  bool
+	maxQueue  int64
+	maxDead   int64
+	digest    DigestPolicy
+	wall      wall
 	// chunk is how many rows one transaction of a bulk change touches, so that others are not kept waiting.
 	chunk int
 
@@ -70,7 +84,12 @@ type Store struct {
 	names  names
 	holds  map[string]alert.Hold
 	leases map[alert.ID]lease
-	wakes  map[string]chan struct{}
+	told   dropLog
+	// digests are those that have not arrived yet.
+	digests map[alert.ID]bool
+	wakes   map[string]chan struct{}
+	usage   map[string]*Usage // by recipient
+	used    map[string]bool   // whose usage is not on disk yet
 }
 
 // endpoint and recipient are rows of the tables of those names. They are replaced, never changed.
@@ -84,13 +103,15 @@ type recipient struct {
 	name     string
 	endpoint *endpoint
 	removed  bool
+	silence  int64 // milliseconds of its window; 0: none
 }
 
 // lease is a delivery that this process is sending.
 type lease struct {
 	recipient *recipient
-	attempt   int   // over the delivery's life
-	at        int64 // Unix milliseconds
+	attempt   int    // over the delivery's life
+	at        int64  // Unix milliseconds
+	same      string // the key of its silence window; empty: none
 }
 
 // Open opens the outbox at path and creates it, readable by its owner only, if there is none. The folder must exist.
@@ -107,14 +128,24 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s := &Store{
 		path: path, log: o.Log, now: o.Now, retention: o.Retention, deadFor: o.DeadRetention, readOnly: o.ReadOnly, chunk: 500,
 		ops: make(chan *op), quit: make(chan struct{}), ended: make(chan struct{}),
-		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, wakes: map[string]chan struct{}{},
+		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, digests: map[alert.ID]bool{}, digest: o.Digest,
+		wakes: map[string]chan struct{}{},
+		usage: map[string]*Usage{}, used: map[string]bool{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.now == nil {
 		s.now = time.Now
+		begin := time.Now()
+		s.wall.elapsed = func() time.Duration { return time.Since(begin) }
 	}
+	s.maxQueue, s.maxDead = int64(cmp.Or(o.MaxQueue, DefaultMaxQueue)), int64(cmp.Or(o.MaxDead, DefaultMaxDead))
+	s.told = dropLog{log: s.log, sum: map[dropKey]int64{}, lock: func(f func()) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		f()
+	}}
 	if s.retention <= 0 {
 		s.retention = DefaultRetention
 	}
@@ -246,7 +277,10 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if err := s.recover(ctx, conn); err != nil {
 		return err
 	}
-	return s.load(ctx, conn)
+	if err := s.load(ctx, conn); err != nil {
+		return err
+	}
+	return s.catchUp(ctx)
 }
 
 // querier is a pool or a connection.
@@ -261,12 +295,19 @@ func (s *Store) load(ctx context.Context, q querier) error {
 		if err := q.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM alert`).Scan(&s.tx.alertSeq); err != nil {
 			return err
 		}
+		err := q.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0) FROM tally WHERE state < 2`).Scan(&s.tx.queued)
+		if err != nil {
+			return err
+		}
 	}
 	n, err := readNames(ctx, q)
 	if err != nil {
 		return err
 	}
 	s.names = n
+	if s.usage, err = readUsage(ctx, q); err != nil {
+		return err
+	}
 	err = each(ctx, q, func(r *sql.Rows) error {
 		var h alert.Hold
 		var until int64
@@ -277,6 +318,15 @@ func (s *Store) load(ctx context.Context, q querier) error {
 		s.holds[h.Endpoint] = h
 		return nil
 	}, `SELECT endpoint, until, broken, reason FROM hold`)
+	if err != nil {
+		return err
+	}
+	err = each(ctx, q, func(r *sql.Rows) error {
+		var id sql.RawBytes
+		err := r.Scan(&id)
+		s.digests[alert.ID(id)] = true
+		return err
+	}, `SELECT delivery FROM digest`)
 	if err != nil {
 		return err
 	}
@@ -306,13 +356,13 @@ func readNames(ctx context.Context, q querier) (names, error) {
 	}
 	err = each(ctx, q, func(r *sql.Rows) error {
 		p, seq := &recipient{}, int64(0)
-		if err := r.Scan(&p.seq, &p.name, &seq, &p.removed); err != nil {
+		if err := r.Scan(&p.seq, &p.name, &seq, &p.removed, &p.silence); err != nil {
 			return err
 		}
 		p.endpoint = bySeq[seq]
 		n.recipients[p.name] = p
 		return nil
-	}, `SELECT seq, name, endpoint, removed <> 0 FROM recipient`)
+	}, `SELECT seq, name, endpoint, removed <> 0, silence FROM recipient`)
 	return n, err
 }
 
@@ -322,6 +372,7 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.quit)
 		<-s.ended
+		s.told.lock(s.told.stop)
 		s.closed = s.explain("close", s.release())
 	})
 	return s.closed

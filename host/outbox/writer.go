@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 )
@@ -93,11 +94,21 @@ func (s *Store) transact(group ...*op) error {
 	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+	step, seen := s.wall.stepped(s.now())
 	err := func() error {
+		if step != 0 {
+			s.log.Warn("the clock was set, or the machine slept: what waits moves along", "by", step.Round(time.Second))
+			if err := s.shift(t, step); err != nil {
+				return err
+			}
+		}
 		for _, o := range group {
 			if err := o.run(t); err != nil {
 				return err
 			}
+		}
+		if err := s.flushDrops(t); err != nil {
+			return err
 		}
 		if err := t.flushTally(); err != nil {
 			return err
@@ -119,6 +130,10 @@ func (s *Store) transact(group ...*op) error {
 	}
 	s.mu.Unlock()
 	t.alertSeq = t.newSeq
+	t.queued += t.came
+	if step != 0 {
+		seen()
+	}
 	return nil
 }
 
@@ -128,11 +143,14 @@ type tx struct {
 	conn     *sql.Conn
 	stmts    map[string]*sql.Stmt
 	alertSeq int64 // of the last alert committed
+	queued   int64 // deliveries that wait or are being sent, as committed
 	// parked are the releases that wait for an engage under way, by the engage's delivery: they become due when it is
 	// settled. It need not be exact, for they are looked at again after engagePoll anyway.
 	parked map[alert.ID][]alert.ID
 
 	newSeq int64
+	came   int64 // what this transaction adds to queued
+	drops  map[dropKey]int64
 	tally  map[tallyKey]int64
 	wake   map[string]bool // endpoints for which work may be due
 	// after runs once the transaction is committed, with Store.mu held: it brings the mirrors up to date.
@@ -147,13 +165,15 @@ type tallyKey struct {
 
 func newTx(c *sql.Conn) *tx {
 	return &tx{
-		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
+		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, drops: map[dropKey]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
 		added: names{map[string]*endpoint{}, map[string]*recipient{}},
 	}
 }
 
 func (t *tx) reset() {
 	t.newSeq = t.alertSeq
+	t.came = 0
+	clear(t.drops)
 	clear(t.tally)
 	clear(t.wake)
 	clear(t.added.endpoints)
@@ -236,6 +256,9 @@ func (t *tx) each(f func(*sql.Rows) error, query string, args ...any) (err error
 // count notes that n deliveries of a recipient entered (or, below zero, left) a state.
 func (t *tx) count(recipient int64, st alert.State, n int) {
 	t.tally[tallyKey{recipient, st}] += int64(n)
+	if st == alert.Queued || st == alert.Leased {
+		t.came += int64(n)
+	}
 }
 
 // move notes that n deliveries of a recipient changed their state.
