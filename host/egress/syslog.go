@@ -52,6 +52,7 @@ func (x *Executor) syslog(ctx context.Context, r *pdk.SyslogRequest, p Policy) (
 		whole, rest, err := c.write(ctx, f)
 		switch {
 		case err != nil:
+			err = c.reason(err)
 		case !c.used && t.key.network != "local":
 			err = c.settle(ctx)
 		default:

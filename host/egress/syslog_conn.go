@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -85,6 +86,22 @@ func (s *syslogConn) gone() error {
 		return nil
 	}
 	return peek(s.raw, s.stream)
+}
+
+// reason gives the best explanation of a failed write: the reader may know more, such as the alert with which a TLS server
+// ended the connection.
+func (s *syslogConn) reason(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	t := time.NewTimer(syslogSettle)
+	defer t.Stop()
+	select {
+	case <-s.dead:
+		return s.why
+	case <-t.C:
+		return err
+	}
 }
 
 // settle waits a little whether the peer turns a new connection away.

@@ -309,24 +309,27 @@ func asciiOnly(s string) bool {
 // spaces. With escape it is the inside of a value of structured data (RFC 5424 section 6.3.3).
 func appendClean(b []byte, s string, escape bool) []byte {
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			switch {
-			case c < ' ' || c == 0x7f:
-				c = ' '
-			case escape && (c == '"' || c == '\\' || c == ']'):
-				b = append(b, '\\')
-			}
-			b = append(b, c)
+		from := i
+		for i < len(s) && s[i] >= ' ' && s[i] < 0x7f && !(escape && (s[i] == '"' || s[i] == '\\' || s[i] == ']')) {
 			i++
-			continue
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			r = ' '
+		b = append(b, s[from:i]...)
+		switch {
+		case i == len(s):
+		case s[i] < ' ' || s[i] == 0x7f:
+			b = append(b, ' ')
+			i++
+		case s[i] < utf8.RuneSelf:
+			b = append(b, '\\', s[i])
+			i++
+		default:
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r < 0xa0 || r == '\u2028' || r == '\u2029' {
+				r = ' '
+			}
+			b = utf8.AppendRune(b, r)
+			i += n
 		}
-		b = utf8.AppendRune(b, r)
-		i += n
 	}
 	return b
 }
