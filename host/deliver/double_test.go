@@ -29,6 +29,8 @@ type memory struct {
 	wakes map[string]chan struct{}
 	// settleErr fails so many calls of Settle.
 	settleErr int
+	starts    map[string][]time.Time
+	digests   int
 }
 
 type row struct {
@@ -40,7 +42,7 @@ type row struct {
 }
 
 func newMemory(t testing.TB) *memory {
-	return &memory{t: t, open: map[string][]*row{}, byID: map[alert.ID]*row{}, holds: map[string]alert.Hold{}, wakes: map[string]chan struct{}{}}
+	return &memory{t: t, open: map[string][]*row{}, byID: map[alert.ID]*row{}, holds: map[string]alert.Hold{}, starts: map[string][]time.Time{}, wakes: map[string]chan struct{}{}}
 }
 
 // add queues an alert with a message for endpoint/recipient, and returns its delivery.
@@ -173,6 +175,26 @@ func (m *memory) Holds(context.Context) ([]alert.Hold, error) {
 		out = append(out, h)
 	}
 	return out, nil
+}
+
+func (m *memory) Digest(context.Context, string) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.digests++
+	return 0, nil
+}
+
+func (m *memory) Started(_ context.Context, endpoint string, at, old time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.starts[endpoint] = slices.DeleteFunc(append(m.starts[endpoint], at.Round(0)), old.After)
+	return nil
+}
+
+func (m *memory) Starts(_ context.Context, endpoint string) ([]time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.starts[endpoint]), nil
 }
 
 func (m *memory) Wake(endpoint string) <-chan struct{} {

@@ -28,6 +28,20 @@ type health struct {
 	outages int        // in a row
 	brokens int        // in a row
 	failing map[alert.ID]bool
+	// awake is unset while a hold lasts: when work is looked for again, what is old may go into a digest. It is unset at
+	// the start, too.
+	awake bool
+}
+
+// digestDue tells, once after each hold and at the start, that work is looked for again.
+func (h *health) digestDue() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.awake || h.held && time.Now().Before(h.hold.Until) {
+		return false
+	}
+	h.awake = true
+	return true
 }
 
 func (h *health) onTrial() bool {
@@ -52,7 +66,9 @@ func (r *runner) recall(ctx context.Context, holds []alert.Hold) {
 		}
 		h := &r.health
 		h.mu.Lock()
-		h.hold, h.held, h.down = hold, true, hold.Broken
+		// Its end by the monotonic clock, so that setting the other one changes nothing.
+		hold.Until = time.Now().Add(min(time.Until(hold.Until), maxHold))
+		h.hold, h.held, h.down = hold, true, true
 		if hold.Broken {
 			h.hold.Until = time.Now()
 		}
@@ -151,7 +167,7 @@ func (r *runner) setHold(ctx context.Context, hold alert.Hold) bool {
 		h.mu.Unlock()
 		return false
 	}
-	h.hold, h.held = hold, true
+	h.hold, h.held, h.awake = hold, true, false
 	h.mu.Unlock()
 	if err := r.p.Outbox.SetHold(context.WithoutCancel(ctx), hold); err != nil {
 		r.log.Error("cannot store the endpoint's hold", "error", err)

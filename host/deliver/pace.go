@@ -1,8 +1,8 @@
 package deliver
 
 import (
-	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -33,32 +33,39 @@ type pace struct {
 	at    int // index of the oldest start
 }
 
-// newPace makes a pace; nil, which never waits, if there is no limit.
-func newPace(count int, per time.Duration) *pace {
+// newPace makes a pace that goes on from earlier starts, oldest first; nil, which never waits, if there is no limit.
+func newPace(count int, per time.Duration, starts []time.Time) *pace {
 	if count <= 0 || per <= 0 {
 		return nil
 	}
-	return &pace{per: per, times: make([]time.Time, min(count, maxCount))}
+	p := &pace{per: per, times: make([]time.Time, min(count, maxCount))}
+	starts = starts[max(0, len(starts)-len(p.times)):]
+	p.at = copy(p.times, starts) % len(p.times)
+	return p
 }
 
-// wait waits for its turn; false if ctx was done first.
-func (p *pace) wait(ctx context.Context) bool {
+// starts are those that still count, oldest first.
+func (p *pace) starts() []time.Time {
 	if p == nil {
-		return ctx.Err() == nil
+		return nil
 	}
 	p.mu.Lock()
-	now := time.Now()
-	start := now
+	defer p.mu.Unlock()
+	all := append(slices.Clone(p.times[p.at:]), p.times[:p.at]...)
+	return slices.DeleteFunc(all, time.Time.IsZero)
+}
+
+// next reserves the next start and tells when it is.
+func (p *pace) next() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	start := time.Now()
 	if old := p.times[p.at]; !old.IsZero() {
-		start = later(now, old.Add(p.per))
+		start = later(start, old.Add(p.per))
 	}
 	p.times[p.at] = start
 	p.at = (p.at + 1) % len(p.times)
-	p.mu.Unlock()
-	if start.After(now) {
-		sleep(ctx, nil, start.Sub(now))
-	}
-	return ctx.Err() == nil
+	return start
 }
 
 func later(a, b time.Time) time.Time {

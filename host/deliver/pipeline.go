@@ -33,6 +33,12 @@ type Outbox interface {
 	SetHold(ctx context.Context, h alert.Hold) error
 	ClearHold(ctx context.Context, endpoint string) error
 	Holds(ctx context.Context) ([]alert.Hold, error)
+	// Digest puts what grew old during an outage of the endpoint into digests, as far as the user wants that.
+	Digest(ctx context.Context, endpoint string) (n int, err error)
+	// Started notes when a request of an endpoint with a rate limit begins, and forgets those before old; Starts gives
+	// what was noted, oldest first.
+	Started(ctx context.Context, endpoint string, at, old time.Time) error
+	Starts(ctx context.Context, endpoint string) ([]time.Time, error)
 	// Wake is signalled when work for the endpoint may be due. The pipeline is its only receiver.
 	Wake(endpoint string) <-chan struct{}
 	// Next tells when the first waiting delivery is due, holds included; ok is false if none waits.
@@ -169,6 +175,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for _, r := range p.runners {
 		wg.Go(func() {
 			r.recall(work, holds)
+			r.resume(work)
 			r.run(ctx, work)
 		})
 	}

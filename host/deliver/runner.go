@@ -40,7 +40,7 @@ type runner struct {
 func newRunner(p *Pipeline, e Endpoint) *runner {
 	m := e.Manifest
 	return &runner{
-		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), pace: newPace(m.Rate.Count, m.Rate.Per), rate: m.Rate,
+		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), pace: newPace(m.Rate.Count, m.Rate.Per, nil), rate: m.Rate,
 		unsettled: make(chan struct{}, maxUnsettled),
 	}
 }
@@ -69,16 +69,48 @@ func (r *runner) policy() egress.Policy {
 	return p
 }
 
-// turn waits until the rate limit allows a request; false if ctx was done first. A version with another rate begins anew.
-func (r *runner) turn(ctx context.Context) bool {
+// turn waits until the rate limit allows a request; false if ctx was done first. The start is on disk before it comes, so
+// that a restart, or a crash, does not begin anew. A version with another rate goes on from the starts there were.
+func (r *runner) turn(ctx, work context.Context) bool {
 	rate := r.manifest().Rate
 	r.mu.Lock()
 	if r.rate != rate {
-		r.rate, r.pace = rate, newPace(rate.Count, rate.Per)
+		r.rate, r.pace = rate, newPace(rate.Count, rate.Per, r.pace.starts())
 	}
 	p := r.pace
 	r.mu.Unlock()
-	return p.wait(ctx)
+	if p == nil {
+		return ctx.Err() == nil
+	}
+	start := p.next()
+	if err := r.p.Outbox.Started(work, r.Name, start, start.Add(-p.per)); err != nil {
+		r.log.Warn("cannot store when a request began; a restart may exceed the rate limit", "error", err)
+	}
+	if wait := time.Until(start); wait > 0 {
+		sleep(ctx, nil, wait)
+	}
+	return ctx.Err() == nil
+}
+
+// resume goes on from the requests of an earlier run.
+func (r *runner) resume(ctx context.Context) {
+	rate := r.manifest().Rate
+	if rate.Count <= 0 || rate.Per <= 0 {
+		return
+	}
+	starts, err := r.p.Outbox.Starts(ctx, r.Name)
+	if err != nil {
+		r.log.Warn("cannot read when the last requests began; the rate limit begins anew", "error", err)
+	}
+	now := time.Now()
+	for i, t := range starts {
+		if t.After(now) { // reserved, or written by another clock
+			starts[i] = now
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rate, r.pace = rate, newPace(rate.Count, rate.Per, starts)
 }
 
 // lead is how many deliveries are leased at once. Small batches are leased several at a time, for each lease is a
@@ -166,6 +198,7 @@ func (r *runner) next(stop, work context.Context) []alert.Delivery {
 			return batch
 		}
 		r.begin()
+		r.digest(work)
 		// Not with stop: a lease that is cut off in the middle may be on disk all the same.
 		leased, err := r.p.Outbox.Lease(work, r.Name, r.lead())
 		if len(leased) > 0 {
@@ -188,6 +221,20 @@ func (r *runner) next(stop, work context.Context) []alert.Delivery {
 		sleep(stop, wake, pause)
 	}
 	return nil
+}
+
+// digest has what waited through an outage put into digests, before the first delivery is sent that shows whether the
+// endpoint is back.
+func (r *runner) digest(ctx context.Context) {
+	if !r.health.digestDue() {
+		return
+	}
+	switch n, err := r.p.Outbox.Digest(ctx, r.Name); {
+	case err != nil:
+		r.log.Error("cannot make a digest of what has waited; it is sent one by one", "error", err)
+	case n > 0:
+		r.log.Info("deliveries that waited long go out as a digest", "deliveries", n)
+	}
 }
 
 // untilNext is how long nothing will be due.

@@ -189,7 +189,7 @@ func (r *runner) render(ctx context.Context, group []*item) []job {
 // send executes a job's request. It reports false if the request was not begun: the pipeline stops, the endpoint is on
 // hold, or the stop came so early that the service cannot have taken it.
 func (r *runner) send(stop, work context.Context, j job) (answer, bool) {
-	if r.health.onHold() || !r.turn(stop) || r.health.onHold() {
+	if r.health.onHold() || !r.turn(stop, work) || r.health.onHold() {
 		return answer{}, false
 	}
 	start := time.Now()

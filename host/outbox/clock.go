@@ -45,6 +45,7 @@ func (s *Store) shift(t *tx, d time.Duration) error {
 			OR id IN (SELECT id FROM delivery INDEXED BY leased WHERE state = 1)`,
 		`UPDATE hold SET until = until + ?1`,
 		`UPDATE start SET at = at + ?1`,
+		`UPDATE silence SET since = since + ?1, until = until + ?1`,
 	} {
 		if _, err := t.exec(q, ms); err != nil {
 			return err

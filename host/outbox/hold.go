@@ -2,9 +2,11 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 )
@@ -66,6 +68,37 @@ func (s *Store) onHold(endpoint string) bool {
 	defer s.mu.Unlock()
 	h, ok := s.holds[endpoint]
 	return ok && h.Until.After(now)
+}
+
+// Started notes that a request of an endpoint with a rate limit begins at a time, so that a restart does not forget it,
+// and forgets those that began before old.
+func (s *Store) Started(ctx context.Context, endpoint string, at, old time.Time) error {
+	return s.do(ctx, "note a request in", 2, func(t *tx) error {
+		now := s.now()
+		// A moment later rather than earlier: the limit has to hold.
+		if _, err := t.exec(`INSERT INTO start (endpoint, at, n) VALUES (?1, ?2, 1) ON CONFLICT (endpoint, at) DO UPDATE SET n = n + 1`,
+			endpoint, due(now, at)+1); err != nil {
+			return err
+		}
+		_, err := t.exec(`DELETE FROM start WHERE endpoint = ?1 AND at < ?2`, endpoint, due(now, old))
+		return err
+	})
+}
+
+// Starts gives what Started noted of an endpoint, oldest first.
+func (s *Store) Starts(ctx context.Context, endpoint string) ([]time.Time, error) {
+	var out []time.Time
+	now := s.now()
+	err := each(ctx, s.reader, func(q *sql.Rows) error {
+		var at int64
+		var n int
+		err := q.Scan(&at, &n)
+		for range n {
+			out = append(out, age(now, at))
+		}
+		return err
+	}, `SELECT at, n FROM start WHERE endpoint = ? ORDER BY at`, endpoint)
+	return out, s.explain("read", err)
 }
 
 // Wake gives the channel that is signalled when work for an endpoint may be due: something new, something to be tried

@@ -12,10 +12,9 @@ import (
 // The statements on which delivery's pace depends. Their plans are tested: each must use the index named, however many
 // rows wait. INDEXED BY makes SQLite fail rather than choose another.
 const (
-	// sqlHead finds the recipient of an endpoint whose first due delivery is the oldest.
-	sqlHead = `SELECT r.name FROM recipient r CROSS JOIN delivery d ON d.id = (SELECT q.id FROM delivery q INDEXED BY due
-			WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2 ORDER BY q.not_before, q.id LIMIT 1)
-		WHERE r.endpoint = ?1 AND r.removed = 0 ORDER BY d.not_before, d.id LIMIT 1`
+	// sqlHead finds the next recipient of an endpoint, after the one served last, for which something is due.
+	sqlHead = `SELECT r.name FROM recipient r WHERE r.endpoint = ?1 AND r.removed = 0 AND EXISTS (SELECT 1 FROM delivery q
+		INDEXED BY due WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2) ORDER BY r.seq <= ?3, r.seq LIMIT 1`
 	// sqlDue lists a recipient's due deliveries, oldest first.
 	sqlDue = `SELECT d.id, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json, d.same
 		FROM delivery d INDEXED BY due CROSS JOIN alert a ON a.seq = d.alert
@@ -36,8 +35,8 @@ const (
 // engagePoll is after how long a release that waits for an engage under way is looked at again, had nothing called it.
 const engagePoll = 200 * time.Millisecond
 
-// Lease takes up to max deliveries of one endpoint that are due, oldest first, all of the same recipient: the one that
-// has waited longest. It counts an attempt for each. It returns none while the endpoint is on hold or nothing is due.
+// Lease takes up to max deliveries of one endpoint that are due, oldest first, all of the same recipient: the
+// recipients that have something due take turns. It counts an attempt for each. It returns none while the endpoint is on hold or nothing is due.
 // Every delivery must be given back by Settle.
 //
 // A release is not taken before its engage has ended at that recipient, so that nobody reads of an end before the
@@ -88,10 +87,11 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	clock := s.now()
 	now := clock.UnixMilli()
 	var name string
-	if found, err := t.row([]any{&name}, sqlHead, e.seq, now); err != nil || !found {
+	if found, err := t.row([]any{&name}, sqlHead, e.seq, now, t.served[e.seq]); err != nil || !found {
 		return nil, false, err
 	}
 	r := s.recipientOf(t, name)
+	t.served[e.seq] = r.seq
 	var rows []dueRow
 	err = t.each(func(q *sql.Rows) error {
 		var w dueRow

@@ -69,6 +69,44 @@ func TestLeaseOrder(t *testing.T) {
 	consistent(t, s)
 }
 
+// A recipient for which much waits does not hold up the others of its endpoint.
+func TestRecipientsTakeTurns(t *testing.T) {
+	s, c := fresh(t)
+	for range 30 {
+		put(t, s, flowAlert("old"), "ops@hook")
+	}
+	c.add(time.Hour)
+	put(t, s, flowAlert("b"), "net@hook", "dev@hook")
+	var got []string
+	for _, n := range []int{10, 1, 1, 10, 10} {
+		got = append(got, leaseN(t, s, "hook", 10, n)[0].Recipient)
+	}
+	if order := strings.Join(got, " "); order != "ops net dev ops ops" {
+		t.Errorf("served %s", order)
+	}
+}
+
+// What was noted of requests outlives the process; what is old is forgotten.
+func TestStarts(t *testing.T) {
+	s, c := fresh(t)
+	for range 5 {
+		ok(t, s.Started(t.Context(), "hook", c.now(), c.now().Add(-2*time.Second)))
+		ok(t, s.Started(t.Context(), "hook", c.now(), c.now().Add(-2*time.Second)))
+		c.add(time.Second)
+	}
+	path, last := s.path, c.now().Add(-time.Second)
+	ok(t, s.Close())
+	s = open(t, path, Options{Now: c.now})
+	got, err := s.Starts(t.Context(), "hook")
+	ok(t, err)
+	if len(got) != 6 || got[5].Before(last) || got[5].After(last.Add(2*time.Millisecond)) || got[0].Before(last.Add(-2*time.Second)) {
+		t.Errorf("starts %v, the last at %v", got, last)
+	}
+	if got, err := s.Starts(t.Context(), "other"); len(got) != 0 || err != nil {
+		t.Errorf("of another %v, %v", got, err)
+	}
+}
+
 func TestSettle(t *testing.T) {
 	s, c := fresh(t)
 	put(t, s, flowAlert("x"), "ops@hook")
@@ -456,25 +494,32 @@ func TestPlans(t *testing.T) {
 		want  []string
 		sorts bool
 	}{
-		"head":    {sqlHead, []string{"USING COVERING INDEX due (recipient=? AND not_before<?)", "SEARCH r USING INDEX recipient_of", "SEARCH d USING PRIMARY KEY"}, true},
-		"due":     {sqlDue, []string{"INDEX due (recipient=? AND not_before<?)", "SEARCH a USING INTEGER PRIMARY KEY"}, false},
-		"next":    {sqlNext, []string{"INDEX due (recipient=?)", "SEARCH r USING INDEX recipient_of", "SEARCH q USING PRIMARY KEY"}, false},
-		"engage":  {sqlEngage, []string{"INDEX engaged (key=? AND seq<?)", "INDEX by_alert (alert=? AND recipient=?)"}, false},
-		"take":    {sqlTake, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"settle":  {sqlSettle, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"unpark":  {sqlUnpark, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"put":     {sqlPut, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"uncount": {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"revive":  {sqlRevive, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
-		"expire":  {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND severity=? AND since<?)"}, false},
-		"oldest":  {sqlOldest, []string{"INDEX waiting (recipient=? AND severity=?)"}, false},
-		"prune":   {sqlPrunable, []string{"SEARCH a USING INTEGER PRIMARY KEY (rowid>?)", "INDEX by_alert (alert=?)"}, false},
-		"newest":  {list(Filter{Before: alert.NewID()}), []string{"SEARCH d USING PRIMARY KEY (id<?)"}, false},
-		"dead":    {list(Filter{States: []alert.State{alert.Dead}, Recipient: "ops"}), []string{"INDEX dead"}, false},
+		"head":         {sqlHead, []string{"USING COVERING INDEX due (recipient=? AND not_before<?)", "SEARCH r USING INDEX recipient_of"}, true},
+		"due":          {sqlDue, []string{"INDEX due (recipient=? AND not_before<?)", "SEARCH a USING INTEGER PRIMARY KEY"}, false},
+		"next":         {sqlNext, []string{"INDEX due (recipient=?)", "SEARCH r USING INDEX recipient_of", "SEARCH q USING PRIMARY KEY"}, false},
+		"engage":       {sqlEngage, []string{"INDEX engaged (key=? AND seq<?)", "INDEX by_alert (alert=? AND recipient=?)"}, false},
+		"take":         {sqlTake, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"settle":       {sqlSettle, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"unpark":       {sqlUnpark, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"put":          {sqlPut, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"uncount":      {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"revive":       {sqlRevive, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
+		"expire":       {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND severity=? AND since<?)"}, false},
+		"oldest":       {sqlOldest, []string{"INDEX waiting (recipient=? AND severity=?)"}, false},
+		"prune":        {sqlPrunable, []string{"SEARCH a USING INTEGER PRIMARY KEY (rowid>?)", "INDEX by_alert (alert=?)"}, false},
+		"silence":      {sqlSilence, []string{"SEARCH silence USING PRIMARY KEY (recipient=? AND same=?)"}, false},
+		"same leased":  {sqlSameLeased, []string{"COVERING INDEX same_leased (recipient=? AND same=?)"}, false},
+		"silence all":  {sqlSilenceAll, []string{"SEARCH delivery USING PRIMARY KEY", "COVERING INDEX same_queued (recipient=? AND same=?)"}, false},
+		"park same":    {sqlParkSame, []string{"SEARCH delivery USING PRIMARY KEY", "INDEX same_queued (recipient=? AND same=?)"}, false},
+		"unpark same":  {sqlUnparkSame, []string{"SEARCH delivery USING PRIMARY KEY", "INDEX same_queued (recipient=? AND same=?)"}, false},
+		"follow":       {sqlFollow, []string{"INDEX by_alert (alert=? AND recipient=?)", "COVERING INDEX engaged (key=? AND seq<?)"}, false},
+		"end silences": {sqlEndSilence, []string{"SEARCH silence USING PRIMARY KEY", "INDEX silence_ended (until<?)"}, false},
+		"newest":       {list(Filter{Before: alert.NewID()}), []string{"SEARCH d USING PRIMARY KEY (id<?)"}, false},
+		"dead":         {list(Filter{States: []alert.State{alert.Dead}, Recipient: "ops"}), []string{"INDEX dead"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := make([]any, strings.Count(c.query, "?"))
-			if slices.Contains([]string{"head", "due", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "oldest", "prune"}, name) {
+			if slices.Contains([]string{"head", "due", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "follow", "end silences"}, name) {
 				args = args[:highest(c.query)]
 			}
 			var plan []string

@@ -148,6 +148,9 @@ type tx struct {
 	// settled. It need not be exact, for they are looked at again after engagePoll anyway.
 	parked map[alert.ID][]alert.ID
 
+	// served is the recipient of each endpoint that was served last. It need not be exact either.
+	served map[int64]int64
+
 	newSeq int64
 	came   int64 // what this transaction adds to queued
 	drops  map[dropKey]int64
@@ -165,7 +168,7 @@ type tallyKey struct {
 
 func newTx(c *sql.Conn) *tx {
 	return &tx{
-		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, drops: map[dropKey]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
+		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, drops: map[dropKey]int64{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
 		added: names{map[string]*endpoint{}, map[string]*recipient{}},
 	}
 }

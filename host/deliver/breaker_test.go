@@ -1,0 +1,149 @@
+package deliver
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/egress"
+	"github.com/tocsin-net/tocsin/host/plugin"
+	"github.com/tocsin-net/tocsin/pdk"
+)
+
+// TestProbe has an endpoint down: after a few failures it is left alone, then exactly one delivery at a time shows whether
+// it is back, after longer and longer pauses, however much may go in parallel otherwise. Each time, what is old is put
+// into digests first.
+func TestProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		var busy, most atomic.Int32
+		var down atomic.Bool
+		x := &executor{do: func(context.Context, *pdk.Request) (*pdk.Response, *pdk.TransportError) {
+			if n := busy.Add(1); time.Since(begin) > time.Minute && down.Load() {
+				most.Store(max(n, most.Load()))
+			}
+			defer busy.Add(-1)
+			<-time.After(500 * time.Millisecond)
+			if time.Since(begin) < 20*time.Minute {
+				down.Store(true)
+				return status(500, "down")
+			}
+			down.Store(false)
+			return ok()
+		}}
+		out := newMemory(t)
+		out.addMany(1000, "a/ops", "x")
+		b := start(t, out, x, endpointNamed("a", native{render: whole}, plugin.Manifest{Batch: plugin.Batch{Max: 10}, Limits: plugin.Limits{Parallel: 4}}))
+		b.untilEmpty(t)
+		b.finish(t)
+		if n := most.Load(); n != 1 {
+			t.Errorf("%d requests at a time asked whether it is back", n)
+		}
+		holds := b.holdsSeen()
+		last := time.Duration(0)
+		for i, h := range holds {
+			pause := h.Until.Sub(begin)
+			if i > 0 {
+				pause = h.Until.Sub(holds[i-1].Until)
+			}
+			if pause < last && last < maxOutage {
+				t.Errorf("pause %d is %v after %v", i, pause, last)
+			}
+			last = pause
+		}
+		if len(holds) < 10 || last < maxOutage || last > maxOutage+10*time.Second {
+			t.Errorf("%d holds, the last after %v", len(holds), last)
+		}
+		if out.digests != len(holds)+1 {
+			t.Errorf("%d holds, and digests were asked for %d times", len(holds), out.digests)
+		}
+	})
+}
+
+// TestRecalledHoldIsProbed has a restart in the middle of an outage: it goes on with one delivery.
+func TestRecalledHoldIsProbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := newMemory(t)
+		out.addMany(100, "a/ops", "x")
+		hang := make(chan struct{})
+		x := &executor{do: func(context.Context, *pdk.Request) (*pdk.Response, *pdk.TransportError) {
+			<-hang
+			return nil, &pdk.TransportError{Stage: egress.StageConnect, Message: "refused"}
+		}}
+		e := endpointNamed("a", native{}, plugin.Manifest{Limits: plugin.Limits{Parallel: 8}})
+		b := start(t, out, x, e)
+		synctest.Wait()
+		if n := len(x.bodies()); n != 8 {
+			t.Errorf("%d requests at first", n)
+		}
+		close(hang)
+		synctest.Wait()
+		b.finish(t)
+		if len(out.holds) != 1 {
+			t.Fatal("there is no hold")
+		}
+		hang = make(chan struct{})
+		before := len(x.bodies())
+		b = start(t, out, x, e)
+		<-time.After(maxOutage)
+		synctest.Wait()
+		if n := len(x.bodies()) - before; n != 1 {
+			t.Errorf("%d requests after the restart", n)
+		}
+		close(hang)
+		b.finish(t)
+	})
+}
+
+// TestRateSurvivesRestarts keeps the manifest's rate however often, and whenever, tocsin is started again.
+func TestRateSurvivesRestarts(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			seed := rand.Uint64()
+			rnd := rand.New(rand.NewPCG(seed, 2))
+			rate := plugin.Rate{Count: 1 + rnd.IntN(10), Per: time.Duration(1+rnd.IntN(60)) * time.Second}
+			out := newMemory(t)
+			out.addMany(200, "a/ops", "x")
+			x := &executor{}
+			e := endpointNamed("a", native{}, plugin.Manifest{Rate: rate, Limits: plugin.Limits{Parallel: 1 + rnd.IntN(4)}})
+			for range 8 {
+				b := start(t, out, x, e)
+				<-time.After(time.Duration(rnd.Int64N(int64(3 * rate.Per))))
+				b.finish(t)
+				<-time.After(time.Duration(rnd.Int64N(int64(rate.Per))))
+			}
+			slices.SortFunc(x.at, time.Time.Compare)
+			for i := rate.Count; i < len(x.at); i++ {
+				if apart := x.at[i].Sub(x.at[i-rate.Count]); apart < rate.Per {
+					t.Fatalf("seed %d: %d in %v, but requests %d and %d are %v apart", seed, rate.Count, rate.Per, i-rate.Count, i, apart)
+				}
+			}
+			if len(x.at) < 2*rate.Count {
+				t.Errorf("seed %d: only %d requests of %+v", seed, len(x.at), rate)
+			}
+		})
+	}
+}
+
+// TestHurry has a batch that waits for more: it goes once nothing more will come.
+func TestHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := newMemory(t)
+		out.add("a/ops", "x")
+		b := start(t, out, &executor{}, endpointNamed("a", native{render: whole}, plugin.Manifest{Batch: plugin.Batch{Max: 10, Window: time.Hour}}))
+		begin := time.Now()
+		<-time.After(time.Second)
+		b.Hurry()
+		b.untilEmpty(t)
+		out.add("a/ops", "y")
+		b.untilEmpty(t)
+		b.finish(t)
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
