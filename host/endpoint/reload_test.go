@@ -264,6 +264,54 @@ func TestReplace(t *testing.T) {
 	b.serves("0.4.0", true)
 }
 
+// TestEditors saves a file as programs do that keep a backup, write beside and rename, or leave a lock: what they leave in the
+// folder is no plug-in, and the file counts once it has its name.
+func TestEditors(t *testing.T) {
+	b := follow(t, options{ReloadOptions: endpoint.ReloadOptions{Canary: 1}})
+	n := 0
+	for name, save := range map[string]func(content []byte) error{
+		"backup by renaming": func(content []byte) error { // vim
+			return errors.Join(
+				os.WriteFile(b.path("4913"), nil, 0o600), os.Remove(b.path("4913")),
+				os.WriteFile(b.path(".webhook.wasm.swp"), content[:100], 0o600),
+				os.Rename(b.path("webhook.wasm"), b.path("webhook.wasm~")),
+				os.WriteFile(b.path("webhook.wasm"), content, 0o600),
+				os.Remove(b.path("webhook.wasm~")))
+		},
+		"backup by copying": func(content []byte) error { // emacs
+			lock := os.Symlink("me@here.1", b.path(".#webhook.wasm"))
+			if lock != nil { // not everybody may make links
+				lock = os.WriteFile(b.path(".#webhook.wasm"), nil, 0o600)
+			}
+			return errors.Join(lock,
+				os.WriteFile(b.path("#webhook.wasm#"), content[:200], 0o600),
+				os.WriteFile(b.path("webhook.wasm"), content, 0o600),
+				os.Remove(b.path(".#webhook.wasm")))
+		},
+		"under another name first": func(content []byte) error { // rsync, browsers
+			return errors.Join(
+				os.WriteFile(b.path("webhook.wasm.part"), content[:300], 0o600),
+				os.WriteFile(b.path(".webhook.wasm.Xa7"), content, 0o600),
+				os.Rename(b.path(".webhook.wasm.Xa7"), b.path("webhook.wasm")),
+				os.Remove(b.path("webhook.wasm.part")))
+		},
+	} {
+		n++
+		version := fmt.Sprintf("0.2.%d", n)
+		if err := save(packed(t, version, nil)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		b.want("webhook.wasm", version, endpoint.Serving)
+		b.calls(1)
+		b.until("it has proved itself", func() bool { return b.recorded().Version == version })
+	}
+	for _, f := range b.reloader.Files() {
+		if f.Path != b.path("webhook.wasm") {
+			t.Errorf("%s is taken for a plug-in: %+v", f.Path, f)
+		}
+	}
+}
+
 // TestBadVersions has files that are sound packages and yet must not serve.
 func TestBadVersions(t *testing.T) {
 	parts := build.ForTest(t, "webhook").Parts()
