@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"maps"
 	"path"
 	"regexp"
@@ -25,23 +24,6 @@ func (p *Package) Check() []Problem {
 		slices.SortStableFunc(p.problems, func(a, b Problem) int { return b2i(a.Warning) - b2i(b.Warning) })
 	})
 	return slices.Clone(p.problems)
-}
-
-// checkForms parses the HTML forms. Nothing but fields of their data can be shown by them, as they have no functions.
-func (p *Package) checkForms() []Problem {
-	var problems []Problem
-	for _, name := range []string{"endpoint.html", "recipient.html"} {
-		text, ok := p.Templates[name]
-		if !ok {
-			continue
-		}
-		if _, err := template.New(name).Parse(string(text)); err != nil {
-			bad := templateProblem(err)
-			bad.Where = dirTemplates + "/" + name
-			problems = append(problems, bad)
-		}
-	}
-	return problems
 }
 
 // vector is the frame of a test vector; package pdk/pdktest says what is in it.

@@ -27,11 +27,11 @@ var keywords = []string{
 	"pattern", "format", "maxItems", "minItems", "uniqueItems", "maxContains", "minContains", "contains", "maxProperties",
 	"minProperties", "required", "dependentRequired", "properties", "patternProperties", "additionalProperties",
 	"propertyNames", "items", "prefixItems", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas",
-	"contentEncoding", "contentMediaType", "x-order", "x-widget", "x-hint",
+	"contentEncoding", "contentMediaType", "x-order", "x-widget", "x-hint", "x-titles",
 }
 
 // widgets are the ways a form may ask for a value.
-var widgets = []string{"text", "textarea", "password", "url", "email", "number", "checkbox", "select", "lines", "script", "colour"}
+var widgets = []string{"text", "textarea", "password", "url", "email", "number", "checkbox", "select", "lines", "pairs", "script", "colour"}
 
 var paramName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
@@ -127,6 +127,10 @@ func (c *schemaCheck) walk(at string, s map[string]any) {
 		case "x-hint":
 			if _, ok := s[k].(string); !ok {
 				c.bad(here, "must be text")
+			}
+		case "x-titles":
+			if _, ok := s[k].(map[string]any); !ok {
+				c.bad(here, "must be an object of titles by value")
 			}
 		case "x-widget":
 			w, _ := s[k].(string)
@@ -257,11 +261,19 @@ func (c *schemaCheck) field(at, part, name string, prop map[string]any, compiler
 		c.warn(at, "the description is missing; it is the help that users get")
 	}
 	switch f.Type {
-	case "string", "integer", "number", "boolean", "array":
+	case "string", "integer", "number", "boolean":
+	case "array":
+		f.Items = c.items(at, prop)
+	case "object":
+		c.pairs(at, prop)
 	case "":
-		c.bad(at, "the type is missing; write one of string, integer, number, boolean, array")
+		c.bad(at, "the type is missing; write one of %s", fieldTypes)
 	default:
-		c.bad(at+"/type", "a parameter cannot be of type %s; write one of string, integer, number, boolean, array", quote(f.Type))
+		c.bad(at+"/type", "a parameter cannot be of type %s; write one of %s", quote(f.Type), fieldTypes)
+	}
+	f.Titles = c.titles(at, f, prop)
+	if list, ok := prop["examples"].([]any); ok && len(list) > 0 && !f.Secret {
+		f.Example = plainText(plainJSON(list[0]))
 	}
 	if f.Secret && f.Type != "string" {
 		c.bad(at, "a secret (writeOnly) must be of type string")
@@ -278,13 +290,66 @@ func (c *schemaCheck) field(at, part, name string, prop map[string]any, compiler
 		f.Default = plainJSON(v)
 	}
 	if f.Widget == "" {
-		f.Widget = widget(f)
+		f.Widget = widget(f, text("format"))
 	}
 	return f
 }
 
+const fieldTypes = "string, integer, number, boolean, array, object"
+
+// items reads the type of a list's entries, which a form asks for one a line.
+func (c *schemaCheck) items(at string, prop map[string]any) string {
+	items, _ := prop["items"].(map[string]any)
+	switch t, _ := items["type"].(string); t {
+	case "", "string":
+		return ""
+	case "integer", "number", "boolean":
+		return t
+	default:
+		c.bad(at+"/items/type", "a list cannot hold entries of type %s; write one of string, integer, number, boolean", quote(t))
+		return ""
+	}
+}
+
+// pairs checks a table, which a form asks for as one NAME: VALUE a line.
+func (c *schemaCheck) pairs(at string, prop map[string]any) {
+	_, fixed := prop["properties"]
+	values, _ := prop["additionalProperties"].(map[string]any)
+	if t, _ := values["type"].(string); fixed || t != "string" {
+		c.bad(at+"/type", "a parameter of type object must be texts by name: write \"additionalProperties\": {\"type\": \"string\"}, and no properties")
+	}
+}
+
+// titles reads what a form calls the values of an enum.
+func (c *schemaCheck) titles(at string, f Field, prop map[string]any) map[string]string {
+	given, ok := prop["x-titles"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	var known []string
+	for _, v := range f.Enum {
+		known = append(known, plainText(v))
+	}
+	titles := map[string]string{}
+	for _, value := range slices.Sorted(maps.Keys(given)) {
+		here := at + "/x-titles/" + pointer(value)
+		text, _ := given[value].(string)
+		switch {
+		case strings.TrimSpace(text) == "":
+			c.bad(here, "must be text")
+		case slices.Contains(known, value):
+			titles[value] = text
+		case strict.Nearest(value, known) != "":
+			c.bad(here, "is no value of the enum; did you mean %q?", strict.Nearest(value, known))
+		default:
+			c.bad(here, "is no value of the enum; its values are %s", cmp.Or(strings.Join(known, ", "), "missing"))
+		}
+	}
+	return titles
+}
+
 // widget is how a form asks for a value if the schema does not say.
-func widget(f Field) string {
+func widget(f Field, format string) string {
 	switch {
 	case f.Secret:
 		return "password"
@@ -294,8 +359,14 @@ func widget(f Field) string {
 		return "checkbox"
 	case f.Type == "array":
 		return "lines"
+	case f.Type == "object":
+		return "pairs"
 	case f.Type == "integer" || f.Type == "number":
 		return "number"
+	case format == "uri":
+		return "url"
+	case format == "email":
+		return "email"
 	}
 	return "text"
 }

@@ -33,6 +33,10 @@ type Package struct {
 	module  *module
 	words   *words
 	message *message
+	forms   map[string]*formTemplate // by part; nil for one with problems
+	// formProblems are what is wrong with the forms. They are no reason to refuse the file before Check.
+	formProblems []Problem
+	guides       sync.Map // of template.HTML by language
 	// found holds the warnings of Parse.
 	found []Problem
 
@@ -197,6 +201,7 @@ func (p *Package) read(speaks ABIs) []Problem {
 	note(list...)
 	p.message, list = parseMessage(p.Templates, p.Manifest.Message, p.words)
 	note(list...)
+	p.forms, p.formProblems = parseForms(p.Templates, p.words, p.Lint)
 	p.found = problems
 	return problems
 }

@@ -15,8 +15,8 @@ import (
 
 // Schema describes the parameters of an endpoint type: one JSON Schema (2020-12) with the properties `endpoint` and
 // `recipient`, each an object. It is the only list of parameters: validation, forms and documentation come from it. Beyond
-// the standard it knows `x-order` (place in a form), `x-widget` (how a form asks for it) and `x-hint` (what to do when the
-// value is wrong). A schema is not changed after it is read and may be used by several goroutines.
+// the standard it knows `x-order` (place in a form), `x-widget` (how a form asks for it), `x-hint` (what to do when the
+// value is wrong) and `x-titles` (what a form calls the values of an enum). A schema is not changed after it is read and may be used by several goroutines.
 type Schema struct {
 	valid  *jsonschema.Schema // nil if the schema is broken
 	fields []Field
@@ -28,20 +28,24 @@ var parts = []string{"endpoint", "recipient"}
 
 // Field is one parameter.
 type Field struct {
-	Part     string   `json:"part"` // endpoint or recipient
-	Name     string   `json:"name"`
-	Title    string   `json:"title"`
-	Help     string   `json:"help,omitempty"`
-	Hint     string   `json:"hint,omitempty"` // what to write, for errors
-	Type     string   `json:"type"`           // string, integer, number, boolean, array
-	Required bool     `json:"required,omitempty"`
-	Secret   bool     `json:"secret,omitempty"`
-	Default  any      `json:"default,omitempty"` // nil if there is none
-	Enum     []any    `json:"enum,omitempty"`
-	Widget   string   `json:"widget,omitempty"` // how a form asks: text, password, url, lines, select ...
-	Order    float64  `json:"-"`
-	Minimum  *float64 `json:"minimum,omitempty"`
-	Maximum  *float64 `json:"maximum,omitempty"`
+	Part     string `json:"part"` // endpoint or recipient
+	Name     string `json:"name"`
+	Title    string `json:"title"`
+	Help     string `json:"help,omitempty"`
+	Hint     string `json:"hint,omitempty"`  // what to write, for errors
+	Type     string `json:"type"`            // string, integer, number, boolean, array, object (texts by name)
+	Items    string `json:"items,omitempty"` // the type of an array's entries, if it is not string
+	Required bool   `json:"required,omitempty"`
+	Secret   bool   `json:"secret,omitempty"`
+	Default  any    `json:"default,omitempty"` // nil if there is none
+	Enum     []any  `json:"enum,omitempty"`
+	// Titles is what a form shows for values of Enum, by the value as text.
+	Titles  map[string]string `json:"titles,omitempty"`
+	Example string            `json:"example,omitempty"` // shown in an empty field
+	Widget  string            `json:"widget,omitempty"`  // how a form asks: text, password, url, lines, select ...
+	Order   float64           `json:"-"`
+	Minimum *float64          `json:"minimum,omitempty"`
+	Maximum *float64          `json:"maximum,omitempty"`
 }
 
 // Path is the field's name with its part, such as "endpoint.webhook_url".

@@ -142,6 +142,9 @@ func (w *words) own(m *Manifest, schema *Schema) {
 	for _, f := range schema.Fields() {
 		list = append(list, &i18n.Message{ID: f.Path() + ".title", Other: f.Title}, &i18n.Message{ID: f.Path() + ".help", Other: f.Help},
 			&i18n.Message{ID: f.Path() + ".hint", Other: f.Hint})
+		for _, value := range slices.Sorted(maps.Keys(f.Titles)) {
+			list = append(list, &i18n.Message{ID: f.choice(value), Other: f.Titles[value]})
+		}
 	}
 	for _, msg := range list {
 		w.english[msg.ID] = true
@@ -344,6 +347,9 @@ func (l *lang) or(id, fallback string) string {
 	return fallback
 }
 
+// choice is the key of the title of one of an enum's values.
+func (f Field) choice(value string) string { return f.Path() + ".choice." + value }
+
 // Languages lists the languages the package has words in, English first.
 func (p *Package) Languages() []string {
 	var list []string
@@ -366,6 +372,11 @@ func (p *Package) Fields(locale string) []Field {
 	for i := range list {
 		f := &list[i]
 		f.Title, f.Help, f.Hint = l.or(f.Path()+".title", f.Title), l.or(f.Path()+".help", f.Help), l.or(f.Path()+".hint", f.Hint)
+		titles := maps.Clone(f.Titles)
+		for value, title := range titles {
+			titles[value] = l.or(f.choice(value), title)
+		}
+		f.Titles = titles
 	}
 	return list
 }

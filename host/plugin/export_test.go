@@ -1,0 +1,4 @@
+package plugin
+
+// Sanitise is sanitise, for its fuzz target.
+var Sanitise = sanitise
