@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -43,7 +42,7 @@ func (d DevPlugin) Run(ctx context.Context) error {
 	if !scaffold.IsProject(d.Dir) {
 		return usage("%s is no author's folder: it needs build.sh and manifest/manifest.toml; tocsin plugin new makes one", d.Dir)
 	}
-	sample, err := d.sample()
+	sample, err := findSample(d.Sample)
 	if err != nil {
 		return err
 	}
@@ -211,68 +210,8 @@ func (d DevPlugin) show(ctx context.Context, typ *endpoint.Type, sample *plugin.
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(d.Out, preview(out, sample.Name, report.Inspect(d.Out).Color))
+	_, err = fmt.Fprint(d.Out, preview(out, fmt.Sprintf("the sample alert %q", sample.Name), func(s string) string { return s }, report.Inspect(d.Out).Color))
 	return err
-}
-
-// preview writes requests for a person.
-func preview(out *pdk.RenderOutput, sample string, color bool) string {
-	var b strings.Builder
-	indent := func(text string) {
-		for line := range strings.Lines(text) {
-			b.WriteString("  " + visible(strings.TrimRight(line, "\r\n")) + "\n")
-		}
-	}
-	fmt.Fprintf(&b, "for the sample alert %q it would send:\n", sample)
-	for _, r := range out.Requests {
-		switch {
-		case r.HTTP != nil:
-			fmt.Fprintf(&b, "\n  %s\n", report.Bold(color, visible(r.HTTP.Method+" "+r.HTTP.URL)))
-			for _, h := range r.HTTP.Headers {
-				fmt.Fprintf(&b, "  %s %s\n", report.Dim(color, visible(h.Name)+":"), visible(h.Value))
-			}
-			if r.HTTP.Basic != nil {
-				fmt.Fprintf(&b, "  %s Basic, user %s\n", report.Dim(color, "Authorization:"), visible(r.HTTP.Basic.User))
-			}
-			if r.HTTP.Sign != nil {
-				fmt.Fprintf(&b, "  signed as %s, id %s\n", visible(r.HTTP.Sign.Scheme), visible(r.HTTP.Sign.ID))
-			}
-			b.WriteString("\n")
-			indent(r.HTTP.Body)
-		case r.Exec != nil:
-			fmt.Fprintf(&b, "\n  %s\n\n", report.Bold(color, visible(strings.Join(append([]string{r.Exec.Script}, r.Exec.Args...), " "))))
-			indent(r.Exec.Stdin)
-		}
-		if r.Note != "" {
-			fmt.Fprintf(&b, "  note: %s\n", visible(r.Note))
-		}
-	}
-	for _, v := range out.Rejected {
-		fmt.Fprintf(&b, "\n  no request: %s %s\n", v.Outcome, visible(v.Reason))
-	}
-	return b.String()
-}
-
-// visible shows characters that a terminal would obey, or that turn a line around, as a replacement character.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-}
-
-func (d DevPlugin) sample() (*plugin.Sample, error) {
-	all := plugin.Samples()
-	var names []string
-	for i := range all {
-		if strings.Contains(all[i].Name, d.Sample) {
-			return &all[i], nil
-		}
-		names = append(names, all[i].Name)
-	}
-	return nil, usage("there is no sample alert %q: name a part of one of these: %s", d.Sample, strings.Join(names, "; "))
 }
 
 // parameters are those of --set, and for others that the plug-in requires made-up ones. A nil package gives the first alone.

@@ -135,7 +135,7 @@ func TestDevPlugin(t *testing.T) {
 	said.wait(t, "waiting for changes", 1)
 	for _, want := range []string{
 		"pager 0.1.0: built in", "1 of 1 test vectors pass", `for the sample alert "host, starts" it would send`,
-		"  POST https://pager.example.org/x\n  X-B: 2\n\n  one\n  two\ufffd[31m\ufffd\n  note: n\n", "installed as ",
+		"  POST https://pager.example.org/x\n  X-B: 2\n  User-Agent: tocsin\n\n  one\n  two\ufffd[31m\ufffd\n  note: n\n", "installed as ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s\n%s", want, out, said)

@@ -13,7 +13,7 @@ const (
 	ExitFailed     = 1 // something did not work
 	ExitUsage      = 2 // the command line or the configuration is wrong
 	ExitDamaged    = 3 // the capture is damaged: what could be read was processed
-	ExitUndeliverd = 4 // the capture was processed, but deliveries are left to be sent or were given up
+	ExitUndeliverd = 4 // the capture was processed, but deliveries are left to be sent or were given up; a test message did not arrive
 )
 
 // UsageError is a mistake on the command line or in the configuration.
@@ -41,6 +41,16 @@ func (e *LeftError) Error() string {
 	return fmt.Sprintf("%d deliveries wait to be sent again and %d were given up%s", e.Waiting, e.Dead, e.Hint)
 }
 
+// TestError says at which step a test of an endpoint or a recipient failed.
+type TestError struct {
+	Of           string // such as `recipient "ops"`
+	Step, Reason string // Reason says what to do
+}
+
+func (e *TestError) Error() string {
+	return fmt.Sprintf("the test of %s failed at %s: %s", e.Of, e.Step, e.Reason)
+}
+
 // ExitCode gives the exit code for what a command returned.
 func ExitCode(err error) int {
 	if err == nil {
@@ -50,6 +60,9 @@ func ExitCode(err error) int {
 		return ExitUsage
 	}
 	if _, ok := errors.AsType[*LeftError](err); ok {
+		return ExitUndeliverd
+	}
+	if _, ok := errors.AsType[*TestError](err); ok {
 		return ExitUndeliverd
 	}
 	if _, ok := errors.AsType[*source.DamageError](err); ok {

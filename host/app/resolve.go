@@ -36,6 +36,7 @@ type resolver struct {
 	registry *endpoint.Registry
 	plugins  *store.Store
 	secrets  *secret.Store
+	only     func(recipient int) bool // nil: all recipients
 	errs     []error
 	warnings []error
 }
@@ -122,7 +123,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	}
 	recipients := map[int]*part{}
 	for k := range r.cfg.Recipients {
-		if r.cfg.Recipients[k].Endpoint == e.Name {
+		if r.cfg.Recipients[k].Endpoint == e.Name && (r.only == nil || r.only(k)) {
 			recipients[k] = r.recipient(k, pkg, params.real)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -42,6 +43,8 @@ type Column struct {
 	Name  string
 	Right bool // numbers stand at the right
 	Max   int  // widest a cell may be in a table, in terminal cells; 0: no bound
+	// Width, where all columns have one, is how wide a column of a table is, so that each row is printed as it comes.
+	Width int
 }
 
 // sampled is how many rows a table looks at before it settles its column widths.
@@ -96,11 +99,16 @@ func (w *Writer) Row(object func([]byte) []byte, cells func() []string) error {
 			w.print(row)
 			break
 		}
-		if w.held = append(w.held, row); len(w.held) >= sampled {
+		if w.held = append(w.held, row); len(w.held) >= sampled || w.fixed() {
 			w.settle()
 		}
 	}
 	return w.err
+}
+
+// fixed tells whether the widths are known before any row is.
+func (w *Writer) fixed() bool {
+	return !slices.ContainsFunc(w.cols, func(c Column) bool { return c.Width == 0 })
 }
 
 // Rows is the number of rows given so far.
@@ -139,6 +147,11 @@ func (w *Writer) settle() {
 				n = min(n, m)
 			}
 			w.widths[i] = max(w.widths[i], n)
+		}
+	}
+	if w.fixed() {
+		for i, c := range w.cols {
+			w.widths[i] = c.Width
 		}
 	}
 	w.raw(head)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -47,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"plugins": func(ts *testscript.TestScript, _ bool, args []string) { installPlugins(ts, packed, args) },
 			"sink":    sink,
+			"idof":    idOf,
 		},
 	})
 }
@@ -107,6 +110,21 @@ func installPlugins(ts *testscript.TestScript, packed map[string][]byte, args []
 		}
 		ts.Check(os.WriteFile(filepath.Join(dir, name+".wasm"), data, 0o644))
 	}
+}
+
+// idOf puts an id of the first delivery that was listed into a variable: idof VARIABLE id|alert.
+func idOf(ts *testscript.TestScript, _ bool, args []string) {
+	var row struct {
+		ID    string `json:"id"`
+		Alert struct {
+			ID string `json:"id"`
+		} `json:"alert"`
+	}
+	ts.Check(json.NewDecoder(strings.NewReader(ts.ReadFile("stdout"))).Decode(&row))
+	if args[1] == "alert" {
+		row.ID = row.Alert.ID
+	}
+	ts.Setenv(args[0], row.ID)
 }
 
 // sink starts a server on loopback and puts its URL into a variable: sink VARIABLE STATUS...; it answers with each status

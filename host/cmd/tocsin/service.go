@@ -50,6 +50,7 @@ func lister(s app.Streams, short, example string, list func(*cobra.Command, app.
 
 func endpointCommand(s app.Streams) *cobra.Command {
 	c := &cobra.Command{Use: "endpoint", Short: "The configured endpoints"}
+	c.AddCommand(endpointTestCommand(s))
 	c.AddCommand(lister(s, "List the configured endpoints", "  tocsin endpoint list -c tocsin.toml",
 		func(c *cobra.Command, l app.Listing) error { return app.ListEndpoints(c.Context(), l) }))
 	return c
@@ -57,6 +58,7 @@ func endpointCommand(s app.Streams) *cobra.Command {
 
 func recipientCommand(s app.Streams) *cobra.Command {
 	c := &cobra.Command{Use: "recipient", Short: "The configured recipients"}
+	c.AddCommand(recipientTestCommand(s), previewCommand(s))
 	c.AddCommand(lister(s, "List the configured recipients with what they got", "  tocsin recipient list -c tocsin.toml",
 		func(c *cobra.Command, l app.Listing) error { return app.ListRecipients(c.Context(), l) }))
 	return c
