@@ -265,7 +265,7 @@ func ListRecipients(ctx context.Context, l Listing) (err error) {
 		rc := &cfg.Recipients[i]
 		c := counts[rc.Name]
 		r := recipientRow{
-			Recipient: rc.Name, Endpoint: rc.Endpoint, MinimumSeverity: rc.Filter().MinSeverity.String(),
+			Recipient: rc.Name, Endpoint: rc.Endpoint, MinimumSeverity: cfg.Rules()[i].MinSeverity.String(),
 			Delivered: c.Delivered + c.Accepted + c.Duplicate + c.Skipped, Queued: c.Queued + c.Leased, Dead: c.Dead,
 		}
 		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string {

@@ -72,7 +72,7 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 		return nil, &UsageError{err}
 	}
 	a.lives = res.lives
-	if a.router, err = route.New(rules(a.cfg)); err != nil {
+	if a.router, err = route.New(a.cfg.Rules()); err != nil {
 		return nil, &UsageError{err}
 	}
 	if _, err := checkConfig(a.cfg, ""); err != nil {
@@ -145,19 +145,6 @@ func newExecutor(cfg *config.Config, log *slog.Logger) (*egress.Executor, error)
 }
 
 func dbPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "tocsin.db") }
-
-func rules(cfg *config.Config) []route.Rule {
-	var rs []route.Rule
-	for i := range cfg.Recipients {
-		r := &cfg.Recipients[i]
-		f := r.Filter()
-		rs = append(rs, route.Rule{
-			Recipient: r.Name, Endpoint: r.Endpoint, MinSeverity: f.MinSeverity, Categories: f.Categories,
-			Entities: f.Entities, Checks: r.Checks, Actions: f.Actions,
-		})
-	}
-	return rs
-}
 
 // checkConfig turns the configuration's checks into the engine's, and checks them.
 func checkConfig(cfg *config.Config, watched string) (check.Config, error) {

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/internal/strict"
+	"github.com/tocsin-net/tocsin/host/route"
 )
 
 // Config is a checked tocsin.toml with defaults filled in and paths made relative to the file's folder.
@@ -37,7 +39,12 @@ type Config struct {
 	Endpoints  []Endpoint  `toml:"endpoint"`
 	Recipients []Recipient `toml:"recipient"`
 
-	doc *strict.Document
+	Pools       []Pool        `toml:"pool"`
+	Maintenance []Maintenance `toml:"maintenance"`
+
+	doc     *strict.Document
+	rules   []route.Rule    // of Recipients
+	windows []*route.Window // of Maintenance
 }
 
 // Plugins says where plug-ins lie.
@@ -65,6 +72,16 @@ type Delivery struct {
 	MaxAge       Duration `toml:"max_age"`       // a delivery older than this is a dead letter; default 72h
 	DrainTimeout Duration `toml:"drain_timeout"` // for what is in flight at a stop; default 20s
 	Retention    Duration `toml:"retention"`     // settled deliveries are kept so long; default 720h
+	// DeadRetention is how long dead letters are kept, MaxDead how many; defaults 2160h and 100,000.
+	DeadRetention Duration `toml:"dead_retention"`
+	MaxDead       int      `toml:"max_dead"`
+	// MaxQueue is how many deliveries may wait; beyond, the lowest severity is dropped first. Default 1,000,000.
+	MaxQueue int `toml:"max_queue"`
+	// DigestOver is how many deliveries of a recipient older than DigestAfter (default 1h) go out as one digest when an
+	// endpoint is back after an outage; default 100, 0: never. Severities from DigestKeep on (default error) go singly.
+	DigestOver  *int     `toml:"digest_over"`
+	DigestAfter Duration `toml:"digest_after"`
+	DigestKeep  string   `toml:"digest_keep"`
 }
 
 // Egress says what deliveries may reach beyond what plug-ins are granted.
@@ -84,19 +101,6 @@ type Endpoint struct {
 	Name       string         `toml:"name"`
 	Type       string         `toml:"type"`
 	Parameters map[string]any `toml:"parameters"`
-}
-
-// Recipient sends alerts that pass its filters to an endpoint. An empty list filters nothing.
-type Recipient struct {
-	Name            string         `toml:"name"`
-	Endpoint        string         `toml:"endpoint"`
-	MinimumSeverity string         `toml:"minimum_severity"` // default "none": every alert
-	Categories      []string       `toml:"categories"`
-	Entities        []string       `toml:"entities"`
-	Checks          []string       `toml:"checks"` // explicit alert types; wins over categories and entities
-	Actions         []string       `toml:"actions"`
-	Locale          string         `toml:"locale"`
-	Parameters      map[string]any `toml:"parameters"`
 }
 
 // Duration is a time.Duration written like "90s" or "72h".
@@ -173,6 +177,21 @@ func (c *Config) fill(dir string) {
 	days(&c.Delivery.MaxAge, 72*time.Hour)
 	days(&c.Delivery.DrainTimeout, 20*time.Second)
 	days(&c.Delivery.Retention, 720*time.Hour)
+	days(&c.Delivery.DeadRetention, 2160*time.Hour)
+	days(&c.Delivery.DigestAfter, time.Hour)
+	orElse(&c.Delivery.DigestKeep, alert.Error.String())
+	c.Delivery.MaxDead = cmp.Or(c.Delivery.MaxDead, 100_000)
+	c.Delivery.MaxQueue = cmp.Or(c.Delivery.MaxQueue, 1_000_000)
+	if c.Delivery.DigestOver == nil {
+		over := 100
+		c.Delivery.DigestOver = &over
+	}
+}
+
+// Keep is the severity from which on no delivery goes into a digest, of a checked configuration.
+func (d *Delivery) Keep() alert.Severity {
+	s, _ := alert.ParseSeverity(d.DigestKeep)
+	return s
 }
 
 // Dir is the folder that relative paths and `file:` references start at.
@@ -219,6 +238,14 @@ func (c *Config) check() error {
 	if c.Capture.MaxFlows < 0 {
 		add(c.Problem("capture.max_flows", fmt.Sprintf("max_flows is %d: it must be positive, or 0 for the default", c.Capture.MaxFlows)))
 	}
+	for key, n := range map[string]int{"max_queue": c.Delivery.MaxQueue, "max_dead": c.Delivery.MaxDead, "digest_over": *c.Delivery.DigestOver} {
+		if n < 0 {
+			add(c.Problem("delivery."+key, fmt.Sprintf("%s is %d: it is a number of deliveries, not below 0", key, n)))
+		}
+	}
+	if _, err := alert.ParseSeverity(c.Delivery.DigestKeep); err != nil {
+		add(c.Problem("delivery.digest_keep", "digest_keep: "+err.Error()))
+	}
 	endpoints := map[string]int{}
 	var names []string
 	for i, e := range c.Endpoints {
@@ -261,15 +288,8 @@ func (c *Config) check() error {
 			}
 			add(c.RecipientProblem(i, "endpoint", text))
 		}
-		if _, err := r.severity(); err != nil {
-			add(c.RecipientProblem(i, "minimum_severity", fmt.Sprintf("recipient %q: %v", r.Name, err)))
-		}
-		for key, err := range r.lists() {
-			if err != nil {
-				add(c.RecipientProblem(i, key, fmt.Sprintf("recipient %q: %v", r.Name, err)))
-			}
-		}
 	}
+	c.compileRouting(add)
 	slices.SortStableFunc(errs, func(a, b error) int { return lineOf(a) - lineOf(b) })
 	return errors.Join(errs...)
 }
@@ -279,50 +299,6 @@ func lineOf(err error) int {
 		return p.Line
 	}
 	return 0
-}
-
-func (r *Recipient) severity() (alert.Severity, error) {
-	if r.MinimumSeverity == "" {
-		return alert.None, nil
-	}
-	return alert.ParseSeverity(r.MinimumSeverity)
-}
-
-func (r *Recipient) lists() map[string]error {
-	_, e1 := parseAll(r.Categories, alert.ParseCategory)
-	_, e2 := parseAll(r.Entities, alert.ParseEntity)
-	_, e3 := parseAll(r.Actions, alert.ParseAction)
-	return map[string]error{"categories": e1, "entities": e2, "actions": e3}
-}
-
-// Filter is what a recipient's filters say, in the alert model's own types.
-type Filter struct {
-	MinSeverity alert.Severity
-	Categories  []alert.Category
-	Entities    []alert.Entity
-	Actions     []alert.Action
-}
-
-// Filter gives the filters of a recipient of a checked configuration.
-func (r *Recipient) Filter() Filter {
-	var f Filter
-	f.MinSeverity, _ = r.severity()
-	f.Categories, _ = parseAll(r.Categories, alert.ParseCategory)
-	f.Entities, _ = parseAll(r.Entities, alert.ParseEntity)
-	f.Actions, _ = parseAll(r.Actions, alert.ParseAction)
-	return f
-}
-
-func parseAll[T any](ss []string, parse func(string) (T, error)) ([]T, error) {
-	var vs []T
-	for _, s := range ss {
-		v, err := parse(s)
-		if err != nil {
-			return nil, err
-		}
-		vs = append(vs, v)
-	}
-	return vs, nil
 }
 
 // Prefixes reads networks in CIDR notation; a bare address means itself alone.

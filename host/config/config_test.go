@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 	if got := time.Duration(c.Delivery.MaxAge); got != 2*time.Hour {
 		t.Errorf("max_age %v", got)
 	}
-	f := c.Recipients[0].Filter()
+	f := c.Rules()[0]
 	if f.MinSeverity != alert.Error || len(f.Categories) != 1 || len(f.Actions) != 2 || f.Actions[1] != alert.Release {
 		t.Errorf("filter %+v", f)
 	}
@@ -85,5 +85,6 @@ func TestLoadMissing(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(good)
+	f.Add(routed)
 	f.Fuzz(func(_ *testing.T, s string) { _, _ = Parse("tocsin.toml", []byte(s)) })
 }
