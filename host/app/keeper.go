@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tocsin-net/tocsin/capture/flow"
@@ -11,24 +14,45 @@ import (
 )
 
 const (
-	keepQueue = 64   // batches waiting for the disk; then the capture waits
-	keepBatch = 1024 // alerts in one transaction
-	keepRetry = time.Second
+	keepQueue  = 64   // batches waiting for the disk; then the capture waits
+	keepBatch  = 1024 // alerts in one transaction
+	keepRetry  = time.Second
+	keepMemory = 100_000 // alerts held while the disk is full
+	keepTell   = time.Minute
 )
 
 // keeper stores alerts as the checks raise them, beside the capture: the capture waits for the disk only when the disk is
-// far behind. Alerts are given to it by one goroutine.
+// far behind. While the disk is full alerts wait in memory, and the capture goes on; when that is full too, the oldest of
+// the lowest severity are dropped, counted, and the counts stored with the rest once there is room. Alerts are given to
+// it by one goroutine.
 type keeper struct {
 	app   *App
 	batch []*alert.Alert
 	queue chan []*alert.Alert
 	done  chan struct{}
 	err   error // set before done is closed
+
+	// What follows is for run only.
+	most  int // alerts held while the disk is full
+	wait  []outbox.Entry
+	ended bool // the queue is closed
+	drops map[dropped]outbox.Drop
+	told  time.Time // when the log last said that the disk is full; zero: it is not
 }
 
-func newKeeper(a *App) *keeper {
-	k := &keeper{app: a, queue: make(chan []*alert.Alert, keepQueue), done: make(chan struct{})}
-	go k.run()
+type dropped struct {
+	recipient string
+	severity  alert.Severity
+}
+
+// newKeeper starts a keeper. When ctx ends it still stores all it is given, but waits for a full disk no longer than a
+// stop may take.
+func newKeeper(ctx context.Context, a *App) *keeper {
+	k := &keeper{
+		app: a, queue: make(chan []*alert.Alert, keepQueue), done: make(chan struct{}), most: keepMemory,
+		drops: map[dropped]outbox.Drop{},
+	}
+	go k.run(ctx)
 	return k
 }
 
@@ -59,26 +83,34 @@ func (k *keeper) close() error {
 	return errors.Join(err, k.err)
 }
 
-// run stores batches until the queue is closed; several that wait share a transaction. It is not stopped by a signal:
-// what was raised is stored.
-func (k *keeper) run() {
+// run stores what comes until the queue is closed; batches that wait share a transaction.
+func (k *keeper) run(ctx context.Context) {
 	defer close(k.done)
-	ctx := context.Background()
-	for batch := range k.queue {
-		entries := k.entries(nil, batch)
-	more:
-		for len(entries) < keepBatch {
+	for {
+		if len(k.wait) == 0 {
+			batch, ok := <-k.queue
+			if !ok {
+				k.err = errors.Join(k.err, k.noteDrops())
+				return
+			}
+			k.wait = k.entries(k.wait, batch)
+		}
+		for more := !k.ended; more && len(k.wait) < keepBatch; {
 			select {
-			case b, ok := <-k.queue:
-				if !ok {
-					break more
-				}
-				entries = k.entries(entries, b)
+			case batch, ok := <-k.queue:
+				k.ended, more = !ok, ok
+				k.wait = k.entries(k.wait, batch)
 			default:
-				break more
+				more = false
 			}
 		}
-		if k.err = k.store(ctx, entries); k.err != nil {
+		switch err := k.store(); {
+		case errors.Is(err, outbox.ErrFull):
+			if k.err = k.pause(ctx, err); k.err != nil {
+				return
+			}
+		case err != nil:
+			k.err = err
 			return
 		}
 	}
@@ -92,23 +124,117 @@ func (k *keeper) entries(es []outbox.Entry, alerts []*alert.Alert) []outbox.Entr
 	return es
 }
 
-// store tries again while the disk is full: an alert that was raised is not dropped.
-func (k *keeper) store(ctx context.Context, es []outbox.Entry) error {
-	for told := false; ; told = true {
-		err := k.app.store.Store(ctx, es)
-		if err == nil {
-			k.app.stored.Add(uint64(len(es)))
-			k.app.monitor.stored(es)
-			return nil
-		}
-		if !errors.Is(err, outbox.ErrFull) {
-			return err
-		}
-		if !told {
-			k.app.log.Error("alerts cannot be stored: the capture waits until there is room", "alerts", len(es), "error", err)
-		}
-		time.Sleep(keepRetry)
+// store puts what has waited longest on disk. An alert that was raised is stored even if the time to stop has come.
+func (k *keeper) store() error {
+	es := k.wait[:min(len(k.wait), keepBatch)]
+	if err := k.app.store.Store(context.Background(), es); err != nil {
+		return err
 	}
+	k.app.stored.Add(uint64(len(es)))
+	k.app.monitor.stored(es)
+	if k.wait = k.wait[len(es):]; len(k.wait) == 0 {
+		k.wait = nil // it may have grown large
+	}
+	if k.told.IsZero() {
+		return nil
+	}
+	k.told = time.Time{}
+	k.app.log.Info("alerts are stored again", "waiting", len(k.wait))
+	return k.noteDrops()
+}
+
+// noteDrops stores how many alerts were dropped.
+func (k *keeper) noteDrops() error {
+	if err := k.app.store.AddDropped(context.Background(), slices.Collect(maps.Values(k.drops))); err != nil {
+		return err
+	}
+	clear(k.drops)
+	return nil
+}
+
+// pause is for a full disk: it takes what the capture raises into memory for a while. It fails once ctx has been done for
+// as long as a stop may take.
+func (k *keeper) pause(ctx context.Context, full error) error {
+	if time.Since(k.told) > keepTell {
+		k.app.log.Error("alerts cannot be stored and wait in memory", "waiting", len(k.wait), "dropped", k.dropped(), "error", full)
+		k.told = time.Now()
+	}
+	retry := time.NewTimer(keepRetry)
+	defer retry.Stop()
+	queue := k.queue
+	if k.ended {
+		queue = nil
+	}
+	stop := ctx.Done()
+	var late <-chan time.Time
+	for {
+		select {
+		case <-retry.C:
+			if late == nil {
+				return nil
+			}
+			// The last tries of all.
+			switch err := k.store(); {
+			case err == nil:
+				return nil
+			case !errors.Is(err, outbox.ErrFull):
+				return err
+			}
+			retry.Reset(keepRetry)
+		case batch, ok := <-queue:
+			if !ok {
+				k.ended, queue = true, nil
+			}
+			k.wait = k.entries(k.wait, batch)
+			k.thin()
+		case <-stop:
+			stop = nil
+			late = time.After(time.Duration(k.app.cfg.Delivery.DrainTimeout))
+		case <-late:
+			return fmt.Errorf("%d alerts are lost, and %d were dropped before: %w", len(k.wait), k.dropped(), full)
+		}
+	}
+}
+
+func (k *keeper) dropped() (n int64) {
+	for _, d := range k.drops {
+		n += d.N
+	}
+	return n
+}
+
+// thin drops alerts beyond what may wait in memory: the oldest of the lowest severity. Some slack makes it cheap.
+func (k *keeper) thin() {
+	over := len(k.wait) - k.most
+	if over <= k.most/64 {
+		return
+	}
+	var of [int(alert.Emergency) + 1]int
+	for _, e := range k.wait {
+		of[e.Alert.Severity]++
+	}
+	now := time.Now()
+	for sev := range of {
+		of[sev] = min(of[sev], over) // from here on: how many go
+		over -= of[sev]
+	}
+	k.wait = slices.DeleteFunc(k.wait, func(e outbox.Entry) bool {
+		sev := e.Alert.Severity
+		if of[sev] == 0 {
+			return false
+		}
+		of[sev]--
+		for _, t := range e.Targets {
+			key := dropped{t.Recipient, sev}
+			d := k.drops[key]
+			if d.N == 0 {
+				d = outbox.Drop{Recipient: t.Recipient, Severity: sev, First: now}
+			}
+			d.N, d.Last = d.N+1, now
+			k.drops[key] = d
+		}
+		return true
+	})
 }
 
 // Flows runs the checks on a block and hands on what they raised.

@@ -117,7 +117,25 @@ func ListDeliveries(ctx context.Context, l Listing, f DeliveryFilter) (err error
 		left -= len(rows)
 		filter.Before = rows[len(rows)-1].ID
 	}
-	return w.Close()
+	return errors.Join(w.Close(), l.tellDrops(ctx, s, f.Recipient))
+}
+
+// tellDrops says below a list what is missing in it: deliveries that were dropped for want of room.
+func (l *Listing) tellDrops(ctx context.Context, s *outbox.Store, recipient string) error {
+	ds, err := s.Dropped(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range ds {
+		if recipient != "" && d.Recipient != recipient {
+			continue
+		}
+		if _, err := fmt.Fprintf(l.Err, "%d deliveries of severity %s to %s were dropped for want of room, %s to %s\n", d.N, d.Severity,
+			d.Recipient, d.First.Local().Format(time.DateTime), d.Last.Local().Format(time.DateTime)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func deliveryCells(r *outbox.Row) []string {
@@ -189,17 +207,42 @@ func RetryDeliveries(ctx context.Context, l Listing, ids []string, all bool) (er
 }
 
 var endpointColumns = []report.Column{
-	{Name: "endpoint"}, {Name: "type"}, {Name: "recipients", Right: true},
+	{Name: "endpoint"}, {Name: "type"}, {Name: "recipients", Right: true}, {Name: "state"}, {Name: "next"}, {Name: "reason", Max: 80},
 }
 
 type endpointRow struct {
-	Endpoint   string `json:"endpoint"`
-	Type       string `json:"type"`
-	Recipients int    `json:"recipients"`
+	Endpoint   string    `json:"endpoint"`
+	Type       string    `json:"type"`
+	Recipients int       `json:"recipients"`
+	State      string    `json:"state"`         // "ready", "held" or "broken"
+	Next       time.Time `json:"next,omitzero"` // when a single delivery is tried
+	Reason     string    `json:"reason,omitempty"`
 }
 
-// ListEndpoints prints the configured endpoints.
-func ListEndpoints(_ context.Context, l Listing) error {
+func (r *endpointRow) cells() []string {
+	next := ""
+	if !r.Next.IsZero() {
+		next = r.Next.Local().Format("2006-01-02 15:04:05")
+	}
+	return []string{r.Endpoint, r.Type, strconv.Itoa(r.Recipients), r.State, next, r.Reason}
+}
+
+// holds reads which endpoints are on hold; none before the first run.
+func (l *Listing) holds(ctx context.Context) (map[string]alert.Hold, error) {
+	out := map[string]alert.Hold{}
+	s, err := l.ledger(ctx, true)
+	if err != nil {
+		return out, nil //nolint:nilerr // without a ledger nothing is on hold
+	}
+	hs, err := s.Holds(ctx)
+	for _, h := range hs {
+		out[h.Endpoint] = h
+	}
+	return out, errors.Join(err, s.Close())
+}
+
+// ListEndpoints prints the configured endpoints, and which are left alone for a time: why, and until when.
+func ListEndpoints(ctx context.Context, l Listing) error {
 	w, err := l.writer(endpointColumns, nil)
 	if err != nil {
 		return err
@@ -208,15 +251,25 @@ func ListEndpoints(_ context.Context, l Listing) error {
 	if err != nil {
 		return &UsageError{err}
 	}
+	holds, err := l.holds(ctx)
+	if err != nil {
+		return err
+	}
 	for _, e := range cfg.Endpoints {
-		r := endpointRow{Endpoint: e.Name, Type: e.Type}
+		r := endpointRow{Endpoint: e.Name, Type: e.Type, State: "ready"}
+		if h, ok := holds[e.Name]; ok && (h.Broken || h.Until.After(time.Now())) {
+			r.State, r.Next, r.Reason = "held", h.Until, h.Reason
+			if h.Broken {
+				r.State = "broken"
+			}
+		}
 		for _, rc := range cfg.Recipients {
 			if rc.Endpoint == e.Name {
 				r.Recipients++
 			}
 		}
 		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) },
-			func() []string { return []string{r.Endpoint, r.Type, strconv.Itoa(r.Recipients)} }); err != nil {
+			r.cells); err != nil {
 			return err
 		}
 	}
@@ -230,6 +283,7 @@ var recipientColumns = []report.Column{
 	{Name: "delivered", Right: true},
 	{Name: "queued", Right: true},
 	{Name: "dead", Right: true},
+	{Name: "dropped", Right: true},
 }
 
 type recipientRow struct {
@@ -239,6 +293,7 @@ type recipientRow struct {
 	Delivered       int64  `json:"delivered"`
 	Queued          int64  `json:"queued"`
 	Dead            int64  `json:"dead"`
+	Dropped         int64  `json:"dropped"` // for want of room
 }
 
 // ListRecipients prints the configured recipients with what the ledger holds of each.
@@ -251,9 +306,14 @@ func ListRecipients(ctx context.Context, l Listing) (err error) {
 	if err != nil {
 		return &UsageError{err}
 	}
-	counts := map[string]outbox.EndpointCount{}
+	counts, drops := map[string]outbox.EndpointCount{}, map[string]int64{}
 	if s, err := l.ledger(ctx, true); err == nil { // before the first run there is no ledger
 		cs, err := s.Counts(ctx)
+		ds, derr := s.Dropped(ctx)
+		err = errors.Join(err, derr)
+		for _, d := range ds {
+			drops[d.Recipient] += d.N
+		}
 		if err := errors.Join(err, s.Close()); err != nil {
 			return err
 		}
@@ -267,9 +327,10 @@ func ListRecipients(ctx context.Context, l Listing) (err error) {
 		r := recipientRow{
 			Recipient: rc.Name, Endpoint: rc.Endpoint, MinimumSeverity: cfg.Rules()[i].MinSeverity.String(),
 			Delivered: c.Delivered + c.Accepted + c.Duplicate + c.Skipped, Queued: c.Queued + c.Leased, Dead: c.Dead,
+			Dropped: drops[rc.Name],
 		}
 		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string {
-			return []string{r.Recipient, r.Endpoint, r.MinimumSeverity, n64(r.Delivered), n64(r.Queued), n64(r.Dead)}
+			return []string{r.Recipient, r.Endpoint, r.MinimumSeverity, n64(r.Delivered), n64(r.Queued), n64(r.Dead), n64(r.Dropped)}
 		}); err != nil {
 			return err
 		}

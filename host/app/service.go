@@ -81,7 +81,7 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 	if err := a.registry.Adopt(); err != nil {
 		return nil, err
 	}
-	a.store, err = outbox.Open(ctx, dbPath(a.cfg), outbox.Options{Log: d.Log, Retention: time.Duration(a.cfg.Delivery.Retention)})
+	a.store, err = outbox.Open(ctx, dbPath(a.cfg), outboxOptions(a.cfg, d.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +142,15 @@ func newExecutor(cfg *config.Config, log *slog.Logger) (*egress.Executor, error)
 		}
 	}
 	return egress.New(o)
+}
+
+func outboxOptions(cfg *config.Config, log *slog.Logger) outbox.Options {
+	d := &cfg.Delivery
+	return outbox.Options{
+		Log: log, Retention: time.Duration(d.Retention), DeadRetention: time.Duration(d.DeadRetention),
+		MaxQueue: d.MaxQueue, MaxDead: d.MaxDead,
+		Digest: outbox.DigestPolicy{Over: *d.DigestOver, After: time.Duration(d.DigestAfter), Keep: d.Keep()},
+	}
 }
 
 func dbPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "tocsin.db") }
@@ -238,7 +247,7 @@ func (a *App) Capture(ctx context.Context, src capture.Source, watched string, s
 	if err != nil {
 		return capture.Stats{}, &UsageError{err}
 	}
-	keep := newKeeper(a)
+	keep := newKeeper(ctx, a)
 	engine, err := check.New(cfg, keep.add)
 	if err != nil {
 		return capture.Stats{}, &UsageError{err}
