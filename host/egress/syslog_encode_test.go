@@ -30,45 +30,69 @@ func TestSyslogForms(t *testing.T) {
 		m    pdk.SyslogMessage
 		want string
 	}{
-		{"plain", testEncoder(false, false, 2048), msg(func(*pdk.SyslogMessage) {}),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - port scan"},
+		{
+			"plain", testEncoder(false, false, 2048), msg(func(*pdk.SyslogMessage) {}),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - port scan",
+		},
 		{"all fields", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) {
 			m.Hostname, m.ProcID, m.MsgID, m.Data, m.Facility, m.Severity = "h", "7", "scan", checkmk, 0, 0
 		}), `<0>1 2026-11-05T22:01:09.007Z h tocsin 7 scan [Checkmk@18662 sl="30" comment="a \"b\" \\ [c\] d"] port scan`},
-		{"lowest priority", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Facility, m.Severity, m.AppName = 23, 7, "" }),
-			"<191>1 2026-11-05T22:01:09.007Z watch.example.org - 42 - - port scan"},
-		{"time of the host", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Time = 0 }),
-			"<132>1 2027-01-15T08:00:00.000Z watch.example.org tocsin 42 - - port scan"},
+		{
+			"lowest priority", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Facility, m.Severity, m.AppName = 23, 7, "" }),
+			"<191>1 2026-11-05T22:01:09.007Z watch.example.org - 42 - - port scan",
+		},
+		{
+			"time of the host", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Time = 0 }),
+			"<132>1 2027-01-15T08:00:00.000Z watch.example.org tocsin 42 - - port scan",
+		},
 		{"fields that are none", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) {
 			m.Hostname, m.AppName, m.ProcID, m.MsgID = "höst name", "a b\n<1>1", "p\x00", "\u202em"
 		}), "<132>1 2026-11-05T22:01:09.007Z h__st_name a_b_<1>1 p_ ___m - port scan"},
 		{"long fields", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) {
 			m.Hostname, m.AppName, m.ProcID, m.MsgID = strings.Repeat("h", 300), strings.Repeat("a", 300), strings.Repeat("p", 300), strings.Repeat("m", 300)
 		}), "<132>1 2026-11-05T22:01:09.007Z " + strings.Repeat("h", 255) + " " + strings.Repeat("a", 48) + " " + strings.Repeat("p", 128) + " " + strings.Repeat("m", 32) + " - port scan"},
-		{"beyond ASCII", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "Rechner gefährdet" }),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeffRechner gefährdet"},
-		{"mark of its own", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "\ufeffé" }),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeffé"},
-		{"lines and escapes", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "a\r\n<0>1 b\x1b[31m\x7f\tc\n" }),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - a  <0>1 b [31m  c"},
-		{"bad UTF-8", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "a\xffb\u0085\u2028" }),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeffa\ufffdb  "},
-		{"cut", testEncoder(false, false, 100), msg(func(m *pdk.SyslogMessage) { m.Text = strings.Repeat("x", 60) }),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - " + strings.Repeat("x", 33) + "..."},
-		{"cut in a character", testEncoder(false, false, 100), msg(func(m *pdk.SyslogMessage) { m.Text = strings.Repeat("ä", 30) }),
-			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeff" + strings.Repeat("ä", 15) + "..."},
+		{
+			"beyond ASCII", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "Rechner gefährdet" }),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeffRechner gefährdet",
+		},
+		{
+			"mark of its own", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "\ufeffé" }),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeffé",
+		},
+		{
+			"lines and escapes", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "a\r\n<0>1 b\x1b[31m\x7f\tc\n" }),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - a  <0>1 b [31m  c",
+		},
+		{
+			"bad UTF-8", testEncoder(false, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Text = "a\xffb\u0085\u2028" }),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeffa\ufffdb  ",
+		},
+		{
+			"cut", testEncoder(false, false, 100), msg(func(m *pdk.SyslogMessage) { m.Text = strings.Repeat("x", 60) }),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - " + strings.Repeat("x", 33) + "...",
+		},
+		{
+			"cut in a character", testEncoder(false, false, 100), msg(func(m *pdk.SyslogMessage) { m.Text = strings.Repeat("ä", 30) }),
+			"<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - - \ufeff" + strings.Repeat("ä", 15) + "...",
+		},
 		{"cut values", testEncoder(false, false, 120), msg(func(m *pdk.SyslogMessage) {
 			m.Data = []pdk.SDElement{{ID: "a@1", Params: []pdk.Header{{Name: "v", Value: strings.Repeat("]", 90)}}}}
 		}), "<132>1 2026-11-05T22:01:09.007Z watch.example.org tocsin 42 - [a@1 v=\"" + strings.Repeat(`\]`, 15) + "\"] port scan"},
-		{"BSD", testEncoder(true, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Data = checkmk }),
-			"<132>Nov  6 00:01:09 watch tocsin[42]: port scan"},
-		{"BSD with a host", testEncoder(true, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Hostname, m.ProcID = "a.example", "-" }),
-			"<132>Nov  6 00:01:09 a.example tocsin: port scan"},
+		{
+			"BSD", testEncoder(true, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Data = checkmk }),
+			"<132>Nov  6 00:01:09 watch tocsin[42]: port scan",
+		},
+		{
+			"BSD with a host", testEncoder(true, false, 2048), msg(func(m *pdk.SyslogMessage) { m.Hostname, m.ProcID = "a.example", "-" }),
+			"<132>Nov  6 00:01:09 a.example tocsin: port scan",
+		},
 		{"BSD tag", testEncoder(true, false, 2048), msg(func(m *pdk.SyslogMessage) {
 			m.AppName, m.ProcID, m.Text = "a b:c[d]"+strings.Repeat("x", 40), "1]: x", "\ufeffü"
 		}), "<132>Nov  6 00:01:09 watch a_b_c_d_" + strings.Repeat("x", 24) + "[1_:_x]: ü"},
-		{"BSD local", testEncoder(true, true, 2048), msg(func(m *pdk.SyslogMessage) { m.Hostname, m.AppName = "h", "" }),
-			"<132>Nov  6 00:01:09 tocsin[42]: port scan"},
+		{
+			"BSD local", testEncoder(true, true, 2048), msg(func(m *pdk.SyslogMessage) { m.Hostname, m.AppName = "h", "" }),
+			"<132>Nov  6 00:01:09 tocsin[42]: port scan",
+		},
 	} {
 		if err := c.e.check(&c.m); err != nil {
 			t.Errorf("%s: %v", c.name, err)
