@@ -1,5 +1,5 @@
-// Package pdktest runs an endpoint's test vectors natively, as an ordinary Go test without WebAssembly. The host runs the
-// same files in its sandbox.
+// Package pdktest runs an endpoint's test vectors as Go tests: natively, without WebAssembly, and in the sandbox of a tocsin that is
+// installed. It is for authors' tests and is no part of a module.
 package pdktest
 
 import (
