@@ -142,8 +142,18 @@ func (r *runner) start(it *item, o pdk.Outcome, a answer) settled {
 	if a.resp != nil {
 		s.Status = a.resp.Status
 	}
-	s.Ambiguous = a.err != nil && a.err.Ambiguous
+	s.Ambiguous = a.err != nil && inDoubt(a.err, it.in.ID)
 	return s
+}
+
+// inDoubt tells whether a delivery may have been taken in spite of an error, which may know more of its parts.
+func inDoubt(e *pdk.TransportError, delivery string) bool {
+	for _, p := range e.Parts {
+		if p.Name == delivery {
+			return p.Ambiguous
+		}
+	}
+	return e.Ambiguous
 }
 
 // again queues a delivery for another attempt, or gives it up if it is too old.

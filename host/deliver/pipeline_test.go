@@ -257,6 +257,19 @@ func TestHangingEndpointDelaysNoOther(t *testing.T) {
 	})
 }
 
+// TestPartsInDoubt marks the deliveries that a broken connection may have carried, and no others of the batch.
+func TestPartsInDoubt(t *testing.T) {
+	e := &pdk.TransportError{Stage: egress.StageSend, Ambiguous: true, Parts: []pdk.Part{{Name: "a", Ambiguous: true}, {Name: "b"}}}
+	for delivery, want := range map[string]bool{"a": true, "b": false, "unknown": true} {
+		if got := inDoubt(e, delivery); got != want {
+			t.Errorf("%s: got %v", delivery, got)
+		}
+	}
+	if inDoubt(&pdk.TransportError{}, "a") {
+		t.Error("in doubt without a reason")
+	}
+}
+
 // TestDrain lets what is under way end, and takes nothing new.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -86,12 +86,17 @@ func (r *runner) groups(batch []alert.Delivery) [][]*item {
 func (r *runner) compose(ctx context.Context, group []*item) []*item {
 	var good []*item
 	var bad []settled
-	locale := r.locale(group[0].Recipient)
+	pass, locale := r.manifest().Message.PassAlerts, r.locale(group[0].Recipient)
 	_, known := r.Recipients[group[0].Recipient]
 	for _, it := range group {
 		it.in = pdk.Delivery{ID: it.ID.String(), Plain: it.Plain, Attempt: it.Attempt, ProviderID: it.ProviderID}
 		if !known {
 			bad = append(bad, r.dead(it, "recipient "+it.Recipient+" is not configured"))
+			continue
+		}
+		if pass {
+			it.in.Alert.Raw = []byte(standIn(it.in.ID))
+			good = append(good, it)
 			continue
 		}
 		if err := it.in.Alert.DecodeJSON(it.Alert); err != nil {
@@ -149,6 +154,7 @@ func (r *runner) render(ctx context.Context, group []*item) []job {
 		return nil
 	}
 	var jobs []job
+	var failed []settled
 	for i := range out.Requests {
 		j := job{request: &out.Requests[i], plain: group[0].Plain}
 		for _, id := range j.request.Deliveries {
@@ -157,11 +163,15 @@ func (r *runner) render(ctx context.Context, group []*item) []job {
 				j.items = append(j.items, it)
 			}
 		}
-		if len(j.items) > 0 {
+		if left := putAlerts(&j); left != nil {
+			for _, it := range j.items {
+				failed = append(failed, r.guestFailed(it, left.Error(), answer{}))
+			}
+		} else if len(j.items) > 0 {
 			jobs = append(jobs, j)
 		}
 	}
-	var rest []settled
+	rest := failed
 	for _, v := range out.Rejected {
 		it := open[v.Delivery]
 		if it == nil {

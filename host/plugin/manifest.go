@@ -34,6 +34,10 @@ type Message struct {
 	// MaxLength bounds the rendered text, counted in Unit after entities are parsed; 0 means no bound.
 	MaxLength int    `toml:"max_length"`
 	Unit      string `toml:"unit"` // runes (default), bytes, utf16
+	// PassAlerts says that the plug-in copies the JSON of each alert into its requests as it stands, and uses neither a
+	// field of it nor the text. It is then given a short stand-in for each, and the host puts the alerts in their places:
+	// most of the time of a call goes into alerts. A request without the stand-in of one of its deliveries is a failure.
+	PassAlerts bool `toml:"pass_alerts"`
 }
 
 // Batch says how many deliveries render takes at once.
