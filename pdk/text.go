@@ -117,7 +117,8 @@ func EscapePath(s string) string {
 
 // RetryAfter gives the milliseconds that a Retry-After header asks to wait: a number of seconds or a date in one of the
 // three forms of RFC 9110, section 5.6.7. It is 0 without such a header, or if it is no such value or in the past.
-// Headers have lower-case names; now is Unix milliseconds.
+// Headers have lower-case names; now is Unix milliseconds. A date is by the clock of the service, so it is compared with
+// the answer's own Date header where there is one, and with now otherwise.
 func RetryAfter(headers map[string]string, now int64) int64 {
 	v := strings.TrimSpace(headers["retry-after"])
 	if v == "" {
@@ -126,10 +127,14 @@ func RetryAfter(headers map[string]string, now int64) int64 {
 	if s, err := strconv.ParseInt(v, 10, 64); err == nil {
 		return max(0, min(s, 1<<31)) * 1000
 	}
-	if t, ok := parseHTTPDate(v); ok {
-		return max(0, t*1000-now)
+	t, ok := parseHTTPDate(v)
+	if !ok {
+		return 0
 	}
-	return 0
+	if sent, ok := parseHTTPDate(strings.TrimSpace(headers["date"])); ok {
+		return max(0, t-sent) * 1000
+	}
+	return max(0, t*1000-now)
 }
 
 // parseHTTPDate reads IMF-fixdate, the RFC 850 form and the asctime form as Unix seconds. The weekday is not checked.

@@ -51,6 +51,15 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%q: got %d, want %d", in, got, want)
 		}
 	}
+	// The service's clock is an hour ahead, or a day behind: what counts is how long after its answer it wants to be asked.
+	for date, want := range map[string]int64{
+		"Sun, 06 Nov 1994 09:48:37 GMT": 60_000, "Sat, 05 Nov 1994 08:48:37 GMT": 86_400_000 + 3_660_000, "no date": 3_660_000,
+		"Sun, 06 Nov 1994 10:00:00 GMT": 0,
+	} {
+		if got := RetryAfter(map[string]string{"retry-after": "Sun, 06 Nov 1994 09:49:37 GMT", "date": date}, now); got != want {
+			t.Errorf("answered %q: got %d, want %d", date, got, want)
+		}
+	}
 }
 
 func FuzzRetryAfter(f *testing.F) {

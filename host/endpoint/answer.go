@@ -24,8 +24,9 @@ const (
 )
 
 const (
-	kindHTTP = "http"
-	kindExec = "exec"
+	kindHTTP   = "http"
+	kindExec   = "exec"
+	kindSyslog = "syslog"
 )
 
 // AnswerError says that a guest's answer breaks the contract.

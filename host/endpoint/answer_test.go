@@ -126,8 +126,36 @@ func TestRuled(t *testing.T) {
 			t.Errorf("exit %d: got %+v, want %s", code, v, want)
 		}
 	}
+	if v := ruled(&pdk.ClassifyInput{Request: pdk.RequestInfo{Kind: kindSyslog}, Response: &pdk.Response{}}); v.Outcome != pdk.Accepted {
+		t.Errorf("syslog: got %+v", v)
+	}
 	if v := ruled(&pdk.ClassifyInput{Error: &pdk.TransportError{Message: "refused"}}); v.Outcome != pdk.Retry || v.Reason != "refused" {
 		t.Errorf("got %+v", v)
+	}
+}
+
+// TestRetryAfterIsObeyed for plug-ins that do not read it: a number of seconds or a date, by the service's clock.
+func TestRetryAfterIsObeyed(t *testing.T) {
+	for _, c := range []struct {
+		headers map[string]string
+		verdict pdk.Verdict
+		want    int64
+	}{
+		{map[string]string{"retry-after": "7"}, pdk.Verdict{Outcome: pdk.Retry}, 7000},
+		{map[string]string{"retry-after": "7"}, pdk.Verdict{Outcome: pdk.EndpointBroken}, 7000},
+		{map[string]string{"retry-after": "7"}, pdk.Verdict{Outcome: pdk.Retry, RetryAfterMS: 300}, 300},
+		{map[string]string{"retry-after": "7"}, pdk.Verdict{Outcome: pdk.Delivered}, 0},
+		{map[string]string{"retry-after": "soon"}, pdk.Verdict{Outcome: pdk.Retry}, 0},
+		{map[string]string{"retry-after": "99999999"}, pdk.Verdict{Outcome: pdk.Retry}, maxRetryAfter},
+		{map[string]string{"retry-after": "Fri, 15 Jan 2027 08:01:30 GMT"}, pdk.Verdict{Outcome: pdk.Retry}, 90_000},
+		{map[string]string{"retry-after": "Fri, 15 Jan 2027 12:00:30 GMT", "date": "Fri, 15 Jan 2027 12:00:00 GMT"}, pdk.Verdict{Outcome: pdk.Retry}, 30_000},
+	} {
+		in := &pdk.ClassifyInput{Now: 1_800_000_000_000, Response: &pdk.Response{Status: 429, Headers: c.headers}}
+		out := &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{c.verdict}}
+		obeyRetryAfter(in, out)
+		if got := out.Verdicts[0].RetryAfterMS; got != c.want {
+			t.Errorf("%v, %+v: got %d, want %d", c.headers, c.verdict, got, c.want)
+		}
 	}
 }
 

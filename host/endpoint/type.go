@@ -115,7 +115,22 @@ func (t *Type) Classify(ctx context.Context, in *pdk.ClassifyInput) (*pdk.Classi
 	if err != nil {
 		return nil, t.answer(pdk.ExportClassify, err)
 	}
+	obeyRetryAfter(in, out)
 	return out, nil
+}
+
+// obeyRetryAfter gives verdicts that name no time to wait the one that the answer's Retry-After header asks for, so that a
+// plug-in in any language obeys it without reading dates.
+func obeyRetryAfter(in *pdk.ClassifyInput, out *pdk.ClassifyOutput) {
+	if in.Response == nil {
+		return
+	}
+	wait := min(pdk.RetryAfter(in.Response.Headers, in.Now), maxRetryAfter)
+	for i := range out.Verdicts {
+		if v := &out.Verdicts[i]; v.RetryAfterMS == 0 && (v.Outcome == pdk.Retry || v.Outcome == pdk.EndpointBroken) {
+			v.RetryAfterMS = wait
+		}
+	}
 }
 
 // Lint asks the guest for mistakes in parameters that the schema cannot state; none if it has no lint function. Secrets
@@ -175,6 +190,9 @@ func ruled(in *pdk.ClassifyInput) pdk.Verdict {
 	}
 	s := in.Response.Status
 	o := pdk.Rejected
+	if in.Request.Kind == kindSyslog && s == 0 {
+		return statusVerdict(in, pdk.Accepted) // written; no receiver confirms anything
+	}
 	if in.Request.Kind == kindExec {
 		switch s {
 		case 0:
