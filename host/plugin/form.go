@@ -95,14 +95,20 @@ func (p *Package) Form(part string, in FormInput) (template.HTML, error) {
 	return template.HTML(w.b.String()), nil // the plug-in's markup is sanitised, all else is escaped
 }
 
-// Guide is the set-up guide of the package as HTML, in a locale or in English; empty if there is none.
+// Guide is the set-up guide of the package as HTML, in a locale or in English; empty if there is none. Parameters in bold have
+// their titles.
 func (p *Package) Guide(locale string) template.HTML {
 	l := p.words.in(locale)
 	if made, ok := p.guides.Load(l.tag); ok {
 		return made.(template.HTML)
 	}
 	_, help := p.Describe(locale)
-	guide := template.HTML(markdown(help)) // sanitised
+	// A guide names parameters as a configuration does, in bold; who reads it in a form knows them by their titles.
+	var titles []string
+	for _, f := range p.Fields(locale) {
+		titles = append(titles, "<strong>"+f.Name+"</strong>", "<strong>"+html.EscapeString(visibleText(f.Title))+"</strong>")
+	}
+	guide := template.HTML(strings.NewReplacer(titles...).Replace(markdown(help))) // sanitised
 	p.guides.Store(l.tag, guide)
 	return guide
 }
@@ -145,7 +151,7 @@ func (w *formHTML) summary() {
 	w.printf(`<div class="problems" role="alert"><p>%s</p><ul>`, w.phrase("form.problems", "Count", len(list)))
 	for _, p := range list {
 		if f, ok := w.fields[fieldName(p.Field)]; ok {
-			w.printf(`<li><a href="#%s">%s</a> %s</li>`, f.id(), f.Title, p.Message)
+			w.printf(`<li><a href="#%s">%s</a>: %s</li>`, f.id(), f.Title, p.Message)
 		} else {
 			w.printf(`<li>%s</li>`, p.Named())
 		}
@@ -218,12 +224,12 @@ func (w *formHTML) field(f Field) {
 	note("help", f.Help)
 	help := notes.String()
 	notes.Reset()
-	note("hint", strings.Join(w.hints(f, set, len(problems) > 0), " "))
 	var wrong []string
 	for _, p := range problems {
-		wrong = append(wrong, f.Title+" "+p.Message+".")
+		wrong = append(wrong, sentence(p.Message))
 	}
 	note("problem", strings.Join(wrong, " "))
+	note("hint", strings.Join(w.hints(f, set, len(problems) > 0), " "))
 
 	class := "field"
 	if len(problems) > 0 {
@@ -260,33 +266,36 @@ func (w *formHTML) field(f Field) {
 	w.b.WriteString(notes.String() + "</div>\n")
 }
 
+// sentence begins a text with a capital letter and ends it with a full stop.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if first, n := utf8.DecodeRuneInString(s); n > 0 {
+		s = string(unicode.ToUpper(first)) + s[n:]
+	}
+	if s != "" && !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
 // hints are what to write in the field. A problem's message has the plug-in's hint already.
 func (w *formHTML) hints(f Field, set, wrong bool) []string {
 	var list []string
-	sentence := func(s string) {
-		s = strings.TrimSpace(s)
-		if first, n := utf8.DecodeRuneInString(s); n > 0 {
-			s = string(unicode.ToUpper(first)) + s[n:]
-		}
-		if s != "" && !strings.HasSuffix(s, ".") {
-			s += "."
-		}
-		list = append(list, s)
-	}
+	add := func(s string) { list = append(list, sentence(s)) }
 	if f.Secret {
-		sentence(w.phrase(map[bool]string{true: "form.secret_set", false: "form.secret_not_set"}[set]))
+		add(w.phrase(map[bool]string{true: "form.secret_set", false: "form.secret_not_set"}[set]))
 	}
 	if !wrong {
-		sentence(f.Hint)
+		add(f.Hint)
 	}
 	switch f.Type {
 	case "array":
-		sentence(w.phrase("form.lines"))
+		add(w.phrase("form.lines"))
 	case "object":
-		sentence(w.phrase("form.pairs"))
+		add(w.phrase("form.pairs"))
 	}
 	if text := showValue(f, f.Default); text != "" && f.Type != "boolean" && len(f.Enum) == 0 {
-		sentence(w.phrase("form.default", "Value", shorten(strings.ReplaceAll(text, "\n", ", "), 200, "")))
+		add(w.phrase("form.default", "Value", shorten(strings.ReplaceAll(text, "\n", ", "), 200, "")))
 	}
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }

@@ -1,6 +1,8 @@
 package plugin_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/url"
@@ -174,8 +176,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	for _, want := range []string{
 		"A value is stored.", `name="endpoint.key.remove"`, `<div class="problems" role="alert"><p>3 fields are not right yet:`,
-		`<a href="#endpoint-token">Token</a> the value is not right; it must match ^[a-z]+$`, `aria-invalid="true"`,
-		`<p class="problem" id="endpoint-port-problem">Port must be a whole number, but is text; write it without quotes.</p>`,
+		`<a href="#endpoint-token">Token</a>: the value is not right; it must match ^[a-z]+$`, `aria-invalid="true"`,
+		`<p class="problem" id="endpoint-port-problem">Must be a whole number, but is text; write it without quotes.</p>`,
 		`value="&#34;&gt;&lt;script&gt;x&lt;/script&gt;"`,
 	} {
 		if !strings.Contains(page, want) {
@@ -319,9 +321,46 @@ func TestParseForm(t *testing.T) {
 	values := url.Values{"endpoint.port": {"8o"}, "endpoint.labels": {"x"}}
 	params, problems := p.ParseForm("endpoint", "it", values, good)
 	page := form(t, p, "endpoint", plugin.FormInput{Locale: "it", Values: params, Problems: problems})
-	for _, want := range []string{`value="8o"`, "\nx</textarea>", `<p>2 campi non vanno ancora bene:</p>`, "Port &#34;8o&#34; non è un numero intero."} {
+	for _, want := range []string{`value="8o"`, "\nx</textarea>", `<p>2 campi non vanno ancora bene:</p>`, "&#34;8o&#34; non è un numero intero."} {
 		if !strings.Contains(page, want) {
 			t.Errorf("lacks %s\n%s", want, page)
+		}
+	}
+}
+
+// TestPage looks at what a browser is told to allow.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"webhook", "telegram", "shell"} {
+		p := firstParty(t, name)
+		for _, part := range []string{"endpoint", "recipient"} {
+			b, err := p.Page(part, plugin.FormInput{Locale: "it"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := string(b)
+			_, rest, _ := strings.Cut(page, "<style>")
+			style, body, ok := strings.Cut(rest, "</style>")
+			sum := sha256.Sum256([]byte(style))
+			policy := `content="default-src 'none'; style-src 'sha256-` + base64.StdEncoding.EncodeToString(sum[:]) + `'; form-action 'none'; base-uri 'none'"`
+			for _, want := range []string{policy, `<html lang="it">`, `<meta name="viewport" content="width=device-width, initial-scale=1">`} {
+				if !ok || !strings.Contains(page, want) {
+					t.Errorf("%s: the page lacks %s", name, want)
+				}
+			}
+			for _, bad := range []string{"<script", "style=", "src=", "onclick", "http-equiv=\"refresh"} {
+				if strings.Contains(body, bad) {
+					t.Errorf("%s: the page has %s", name, bad)
+				}
+			}
+			for _, f := range p.Fields("it") {
+				if f.Part == part && (!strings.Contains(page, `name="`+f.Path()+`"`) || !strings.Contains(page, html.EscapeString(f.Title))) {
+					t.Errorf("%s: the page lacks %s", name, f.Path())
+				}
+			}
+			if strings.Contains(page, "<strong>webhook_url</strong>") {
+				t.Error("the guide names a parameter by its key")
+			}
 		}
 	}
 }

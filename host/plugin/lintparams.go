@@ -151,11 +151,11 @@ func (l *linter) walk(e *jsonschema.ValidationError) {
 		}
 	case *kind.DependentRequired:
 		for _, name := range k.Missing {
-			l.missing(path, name, codeMissingWith, "Name", k.Prop)
+			l.missing(path, name, codeMissingWith, "Name", l.called(path, k.Prop))
 		}
 	case *kind.Dependency:
 		for _, name := range k.Missing {
-			l.missing(path, name, codeMissingWith, "Name", k.Prop)
+			l.missing(path, name, codeMissingWith, "Name", l.called(path, k.Prop))
 		}
 	case *kind.Type:
 		l.wrongType(path, f, k)
@@ -216,6 +216,15 @@ func (r rational) String() string { return r.RatString() }
 func (l *linter) missing(path, name, code string, args ...any) {
 	part, _, _ := strings.Cut(path, ".")
 	l.add(part+"."+name, l.field(part, name), code, args...)
+}
+
+// called is a parameter's name, with its title if that says more.
+func (l *linter) called(path, name string) string {
+	part, _, _ := strings.Cut(path, ".")
+	if title := l.field(part, name).Title; title != "" && !strings.EqualFold(title, name) {
+		return name + " (" + title + ")"
+	}
+	return name
 }
 
 // at finds the field that a location lies in, and writes the location as a path.

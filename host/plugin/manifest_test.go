@@ -159,7 +159,7 @@ func TestFirstParty(t *testing.T) {
 			}
 		}
 		about, help := p.Describe("it")
-		if about == p.Manifest.Description || help != p.Manifest.Help {
+		if about == p.Manifest.Description || help == p.Manifest.Help {
 			t.Errorf("%s: described as %q", name, about)
 		}
 	}
@@ -185,9 +185,9 @@ func TestFirstPartyParameters(t *testing.T) {
 			},
 			recipient: map[string]any{"webhook_url": "https://x.example"},
 			want: `endpoint.webhook_url: the value is not right; write the whole address, such as https://alerts.example.org/hook
-endpoint.webhook_username: is missing together with webhook_password; a user name may hold no colon and no control character
+endpoint.webhook_username: is missing together with webhook_password (Password); a user name may hold no colon and no control character
 endpoint.signing_secret: the value is not right; write whsec_ and 24 to 64 random bytes in base64, such as the output of: echo whsec_$(openssl rand -base64 32)
-endpoint.headers[1]: "X-Bad: a  Host: b" is not right; write each header as "Name: value", such as "X-Site: Pisa"
+endpoint.headers[1]: "X-Bad: a  Host: b" is not right; write each header as Name: value, such as X-Site: Pisa
 endpoint.webhook_pasword: unknown parameter; did you mean "webhook_password"?
 recipient.webhook_url: unknown parameter; it belongs to the endpoint`,
 		},
@@ -198,7 +198,7 @@ recipient.webhook_url: unknown parameter; it belongs to the endpoint`,
 			endpoint:  map[string]any{"telegram_token": 5},
 			recipient: map[string]any{"telegram_channel": int64(-1001234567890), "message_thread_id": "7"},
 			want: `endpoint.telegram_token: must be text, but is a number; put it in quotes; a token is a number, a colon and about 35 letters, such as 123456789:AAE...; ask @BotFather for it with /mybots
-recipient.telegram_channel: must be text, but is a number; put it in quotes; write a chat id such as "-1001234567890", in quotes, or a name such as "@mychannel"
+recipient.telegram_channel: must be text, but is a number; put it in quotes; write a chat id such as -1001234567890, or a name such as @mychannel
 recipient.message_thread_id: must be a whole number, but is text; write it without quotes`,
 		},
 		{
@@ -207,7 +207,7 @@ recipient.message_thread_id: must be a whole number, but is text; write it witho
 			endpoint:  map[string]any{"shell_script": "../../bin/sh"},
 			recipient: map[string]any{"shell_script_options": "--x", "shell_script_execution": "relase", "timeout": 3000},
 			want: `endpoint.shell_script: "../../bin/sh" is not right; write the file's name alone, such as block-host.sh, and put the file in the scripts folder
-recipient.shell_script_options: must be a list, but is text; write a list such as ["a", "b"]; write a list of texts, such as ["--site", "Pisa"]
+recipient.shell_script_options: must be a list, but is text; write a list such as ["a", "b"]; write each argument as a text of its own, without quotes around it, such as --site and then Pisa
 recipient.shell_script_execution: "relase" is unknown; did you mean "release"?
 recipient.timeout: is 3000; it must be 300 or less`,
 		},

@@ -140,7 +140,7 @@ func TestPrintedParameters(t *testing.T) {
 		t.Fatal(err)
 	}
 	differ(t, string(b), `{"part":"endpoint","name":"telegram_api_url","title":"Server Bot API","help":"Da cambiare solo se gestisci un tuo server Bot API.",`+
-		`"hint":"write the whole address, such as https://api.telegram.org","type":"string","default":"https://api.telegram.org","widget":"url"}`)
+		`"hint":"scrivi l'indirizzo completo, come https://api.telegram.org","type":"string","default":"https://api.telegram.org","widget":"url"}`)
 }
 
 func BenchmarkLint(b *testing.B) {

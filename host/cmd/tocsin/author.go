@@ -10,7 +10,7 @@ import (
 
 // authorCommands are the parts of `tocsin plugin` for those who write plug-ins.
 func authorCommands(s app.Streams) []*cobra.Command {
-	return []*cobra.Command{newPluginCommand(s), testPluginCommand(s), devPluginCommand(s)}
+	return []*cobra.Command{newPluginCommand(s), testPluginCommand(s), devPluginCommand(s), formPluginCommand(s)}
 }
 
 func newPluginCommand(s app.Streams) *cobra.Command {
@@ -69,4 +69,38 @@ sandbox and shows what would be sent for a sample alert. Nothing is sent. Ctrl-C
 	c.Flags().StringVar(&d.Install, "install", "", "a plug-in folder that gets each build whose vectors pass")
 	c.Flags().BoolVar(&d.Once, "once", false, "end after the first round; the exit code is 1 if it fails")
 	return c
+}
+
+func formPluginCommand(s app.Streams) *cobra.Command {
+	f := app.PluginForm{Streams: s}
+	c := &cobra.Command{
+		Use: "form FOLDER|FILE.wasm", Short: "Write a plug-in's form as a page to look at in a browser", Args: cobra.ExactArgs(1),
+		Long: `form writes the form in which users will set up an endpoint or a recipient, as a page of its own without scripts. The
+module need not be built. Values given with --set are shown as if they had been sent, with what is wrong with them; a name that
+is given again adds a line.`,
+		Example: `  tocsin plugin form pager --out form.html
+  tocsin plugin form plugins.d/telegram.wasm --part recipient --lang it --set telegram_channel=@ops > form.html`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.Path = args[0]
+			return f.Run()
+		},
+	}
+	parts := app.FormParts()
+	c.Flags().StringVar(&f.Part, "part", parts[0], "the form: "+strings.Join(parts, " or "))
+	c.Flags().StringVar(&f.Lang, "lang", "en", "the language")
+	c.Flags().StringArrayVar(&f.Set, "set", nil, "a value to show, as NAME=VALUE")
+	c.Flags().StringVarP(&f.File, "out", "o", "", "the file to write (default: standard output)")
+	_ = c.RegisterFlagCompletionFunc("part", cobra.FixedCompletions(parts, cobra.ShellCompDirectiveNoFileComp))
+	completeLanguages(c)
+	return c
+}
+
+// completeLanguages completes --lang with the languages of the plug-in that the command line names.
+func completeLanguages(c *cobra.Command) {
+	_ = c.RegisterFlagCompletionFunc("lang", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return []string{"en", "it"}, cobra.ShellCompDirectiveNoFileComp
+		}
+		return app.PluginLanguagesOf(args[0]), cobra.ShellCompDirectiveNoFileComp
+	})
 }
