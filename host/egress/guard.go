@@ -25,8 +25,7 @@ func (e *deniedError) Error() string { return e.msg }
 var reserved = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
 	"203.0.113.0/24", "240.0.0.0/4",
-	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:2::/48", "2001:10::/28", "2001:db8::/32", "3fff::/20",
-	"5f00::/16", "fec0::/10",
+	"2001::/32", "2001:2::/48", "2001:10::/28", "2001:db8::/32", "3fff::/20",
 )
 
 // metadata lists addresses where clouds give credentials to whoever asks. They stay closed to a host that was typed, too.
@@ -38,9 +37,12 @@ var metadata = prefixes(
 )
 
 var (
-	nat64   = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
-	sixto4  = netip.MustParsePrefix("2002::/16")    // RFC 3056
-	v4compt = netip.MustParsePrefix("::/96")        // RFC 4291 2.5.5.1
+	global  = netip.MustParsePrefix("2000::/3")        // all that IANA gives out as global unicast, RFC 3587
+	nat64   = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052
+	sixto4  = netip.MustParsePrefix("2002::/16")       // RFC 3056
+	teredo  = netip.MustParsePrefix("2001::/32")       // RFC 4380
+	v4compt = netip.MustParsePrefix("::/96")           // RFC 4291 2.5.5.1
+	siit    = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765
 )
 
 func prefixes(list ...string) []netip.Prefix {
@@ -66,10 +68,14 @@ func embedded(a netip.Addr) (netip.Addr, bool) {
 	switch {
 	case a.Is4():
 		return a, false
-	case nat64.Contains(a), v4compt.Contains(a) && a != netip.IPv6Unspecified() && a != netip.IPv6Loopback():
+	case nat64.Contains(a), siit.Contains(a), v4compt.Contains(a) && a != netip.IPv6Unspecified() && a != netip.IPv6Loopback():
 		return netip.AddrFrom4([4]byte(b[12:16])), true
 	case sixto4.Contains(a):
 		return netip.AddrFrom4([4]byte(b[2:6])), true
+	case teredo.Contains(a): // the client's address, with all bits turned
+		return netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]}), true
+	case b[8]&^3 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe: // ISATAP, RFC 5214
+		return netip.AddrFrom4([4]byte(b[12:16])), true
 	}
 	return a, false
 }
@@ -121,7 +127,7 @@ func kindOf(a netip.Addr) string {
 		return "a link-local"
 	case a.IsMulticast():
 		return "a multicast"
-	case within(a, reserved):
+	case within(a, reserved), a.Is6() && !global.Contains(a) && !nat64.Contains(a):
 		return "a reserved"
 	}
 	return ""

@@ -59,12 +59,25 @@ func TestAddressRules(t *testing.T) {
 		{"64:ff9b:1::1", false, nil, "reserved"},
 		{"2002:7f00:1::1", false, nil, "loopback"},
 		{"2002:a9fe:a9fe::1", false, nil, "metadata"},
-		{"2001:0:1::1", false, nil, "reserved"}, // Teredo
+		{"2001:0:1::1", false, nil, "reserved"}, // Teredo, of a multicast client
+		{"2001:0:1::a247:28f1", false, nil, "reserved"},
+		{"2001:0:1::80ff:fffe", false, nil, "loopback"},
+		{"2001:0:1::5601:5601", false, nil, "metadata"},
+		{"::ffff:0:127.0.0.1", false, nil, "loopback"}, // SIIT
+		{"::ffff:0:93.184.215.14", false, nil, "reserved"},
+		{"2606:2800:21f::5efe:7f00:1", false, nil, "loopback"}, // ISATAP
+		{"2606:2800:21f::200:5efe:a9fe:a9fe", false, nil, "metadata"},
+		{"2002:5db8:d70e::1", false, nil, ""}, // 6to4 of a public address
+		{"fec0::1", false, nil, "reserved"},
+		{"4000::1", false, nil, "reserved"}, // not given out
+		{"0.1.2.3", false, nil, "reserved"},
 		// What an administrator wrote out, or allowed.
 		{"127.0.0.1", true, nil, ""},
 		{"192.168.1.1", true, nil, ""},
 		{"::ffff:10.1.1.1", true, nil, ""},
 		{"169.254.169.254", true, nil, "metadata"},
+		{"64:ff9b::a9fe:a9fe", true, nil, "metadata"},
+		{"2001:0:1::5601:5601", true, nil, "metadata"},
 		{"0.0.0.0", true, nil, "unspecified"},
 		{"10.1.2.3", false, office, ""},
 		{"::ffff:10.1.2.3", false, office, ""},
@@ -183,8 +196,18 @@ func TestUnknownName(t *testing.T) {
 	}
 }
 
-// fakeDNS is a resolver that asks a DNS server on loopback, which knows the given names.
+// fakeDNS is a resolver that asks a DNS server on loopback, which knows the given names and their IPv4 addresses.
 func fakeDNS(t testing.TB, names map[string]string) *net.Resolver {
+	t.Helper()
+	return dnsServer(t, func(name string) ([]string, bool) {
+		addr, ok := names[name]
+		return []string{addr}, ok
+	})
+}
+
+// dnsServer is a resolver that asks a DNS server on loopback. answer gives the addresses of a name, which is in lower case and
+// ends in a dot; "=name." stands for an alias of that name. It is asked once for every query.
+func dnsServer(t testing.TB, answer func(name string) ([]string, bool)) *net.Resolver {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -204,15 +227,28 @@ func fakeDNS(t testing.TB, names map[string]string) *net.Resolver {
 			}
 			a := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RecursionAvailable: true}, Questions: q.Questions}
 			name := q.Questions[0].Name
-			addr, known := names[strings.ToLower(name.String())]
-			switch {
-			case !known:
+			list, known := answer(strings.ToLower(name.String()))
+			if !known {
 				a.RCode = dnsmessage.RCodeNameError
-			case q.Questions[0].Type == dnsmessage.TypeA:
-				a.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET, TTL: 1},
-					Body:   &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()},
-				}}
+			}
+			for _, text := range list {
+				h := dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET, TTL: 1}
+				var body dnsmessage.ResourceBody
+				addr, err := netip.ParseAddr(text)
+				switch {
+				case strings.HasPrefix(text, "="):
+					name = dnsmessage.MustNewName(text[1:])
+					body = &dnsmessage.CNAMEResource{CNAME: name}
+				case err != nil:
+					continue
+				case addr.Is4() && q.Questions[0].Type == dnsmessage.TypeA:
+					body = &dnsmessage.AResource{A: addr.As4()}
+				case addr.Is6() && q.Questions[0].Type == dnsmessage.TypeAAAA:
+					body = &dnsmessage.AAAAResource{AAAA: addr.As16()}
+				default:
+					continue
+				}
+				a.Answers = append(a.Answers, dnsmessage.Resource{Header: h, Body: body})
 			}
 			if b, err := a.Pack(); err == nil {
 				_, _ = pc.WriteTo(b, from)
