@@ -47,8 +47,9 @@ type Options struct {
 	ScriptsDir string
 	// AllowPrivate lists private ranges that host names may resolve to.
 	AllowPrivate []netip.Prefix
-	// Proxy is the URL of an HTTP, HTTPS or SOCKS5 proxy, or nil. The environment is not asked. A proxy resolves names by
-	// itself, so with one the address rules hold for hosts written as an address or "localhost" only.
+	// Proxy is the URL of an HTTP, HTTPS or SOCKS5 proxy, or nil. It is for HTTP only: mail and syslog go past it. The
+	// environment is not asked. A proxy resolves names by itself, so with one the address rules hold for hosts written as an
+	// address or "localhost" only.
 	Proxy *url.URL
 	// UserAgent is sent where a request names none; default "tocsin".
 	UserAgent string
@@ -126,6 +127,8 @@ func (x *Executor) Do(ctx context.Context, r *pdk.Request, p Policy) (*pdk.Respo
 		terr = invalid("a request must have exactly one of http, smtp, syslog, exec and ban")
 	case r.HTTP != nil:
 		resp, terr = x.doHTTP(ctx, r.HTTP, &p)
+	case r.SMTP != nil:
+		resp, terr = x.doSMTP(ctx, r, &p)
 	case r.Syslog != nil:
 		resp, terr = x.syslog(ctx, r.Syslog, p)
 	case r.Exec != nil:

@@ -93,10 +93,6 @@ func FuzzSecrets(f *testing.F) {
 	})
 }
 
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0
-}
-
 func TestResolve(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string, mode os.FileMode) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tocsin-net/tocsin/pdk"
 )
 
 // The names of the steps in a trace, in their order.
@@ -17,6 +19,9 @@ const (
 	StepSend    = "send"    // the request was written
 	StepAnswer  = "answer"  // the answer was read; the detail has its status
 )
+
+// maxStepText bounds each text of a step, in bytes: some of it is a server's.
+const maxStepText = 500
 
 // Trace records the steps of requests, for a person who tests an endpoint. A nil *Trace records nothing. Safe for
 // concurrent use. Texts are free of the policy's secrets once Executor.Do has returned.
@@ -57,7 +62,7 @@ func (t *Trace) Steps() []Step {
 	return slices.Clone(t.steps)
 }
 
-// clean passes the texts of all steps through f.
+// clean passes the texts of all steps through f and then cuts them: half a secret would not be found.
 func (t *Trace) clean(f func(string) string) {
 	if t == nil {
 		return
@@ -65,7 +70,8 @@ func (t *Trace) clean(f func(string) string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.steps {
-		t.steps[i].Detail, t.steps[i].Err = f(t.steps[i].Detail), f(t.steps[i].Err)
+		s := &t.steps[i]
+		s.Detail, s.Err = pdk.TruncateBytes(f(s.Detail), maxStepText), pdk.TruncateBytes(f(s.Err), maxStepText)
 	}
 }
 
