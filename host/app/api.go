@@ -135,6 +135,21 @@ func (m *monitor) Recipients(ctx context.Context) ([]api.Recipient, error) {
 	if err != nil {
 		return nil, err
 	}
+	usage, err := m.app.store.Usage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drops, err := m.app.store.Dropped(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dropped := map[string]map[string]uint64{}
+	for _, d := range drops {
+		if dropped[d.Recipient] == nil {
+			dropped[d.Recipient] = map[string]uint64{}
+		}
+		dropped[d.Recipient][d.Severity.String()] += uint64(max(0, d.N))
+	}
 	filters := map[string]route.Stats{}
 	for _, s := range m.app.router.Stats() {
 		filters[s.Recipient] = s
@@ -142,12 +157,17 @@ func (m *monitor) Recipients(ctx context.Context) ([]api.Recipient, error) {
 	rs := make([]api.Recipient, 0, len(counts))
 	for _, c := range counts {
 		r := api.Recipient{
-			Name: c.Recipient, Endpoint: c.Endpoint, Oldest: c.Oldest, Deliveries: map[string]int64{
+			Name: c.Recipient, Endpoint: c.Endpoint, Oldest: c.Oldest, Dropped: dropped[c.Recipient], Deliveries: map[string]int64{
 				"queued": c.Queued, "leased": c.Leased, "delivered": c.Delivered, "accepted": c.Accepted, "duplicate": c.Duplicate,
-				"dead": c.Dead, "skipped": c.Skipped, "digested": c.Digested,
+				"dead": c.Dead, "skipped": c.Skipped, "digested": c.Digested, "silenced": c.Silenced,
 			},
 		}
-		r.Matched, r.Filtered = filters[c.Recipient].Matched, filters[c.Recipient].Filtered
+		if f, ok := filters[c.Recipient]; ok {
+			r.Matched, r.Filtered = f.Matched, f.Filtered
+			if n := usage[c.Recipient].Filtered[outbox.NotFollowed]; n > 0 {
+				r.Filtered[outbox.NotFollowed] = n
+			}
+		}
 		rs = append(rs, r)
 	}
 	return rs, nil

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/deliver"
@@ -197,7 +198,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		}
 		d.Recipients[rc.Name] = deliver.Recipient{Name: rc.Name, Params: p.guest, Locale: locale}
 		out.recipients = append(out.recipients, outbox.RecipientRow{
-			Name: rc.Name, Endpoint: e.Name, Config: record(p.written, l.hidden["recipient"]),
+			Name: rc.Name, Endpoint: e.Name, Config: record(p.written, l.hidden["recipient"]), Silence: time.Duration(rc.Silence),
 		})
 	}
 	return out, len(r.errs) == before

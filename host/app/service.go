@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,9 @@ type App struct {
 	pipeline *deliver.Pipeline
 	monitor  *monitor
 	stored   atomic.Uint64 // alerts on disk since New
+
+	foldMu sync.Mutex           // foldMu guards what follows
+	folded map[[2]string]uint64 // what of the router's counts, by recipient and filter, the ledger has
 
 	stops []func(context.Context) error // undone last to first
 }
@@ -170,7 +174,7 @@ func checkConfig(cfg *config.Config, watched string) (check.Config, error) {
 	if _, err := check.New(c, func(*alert.Alert) {}); err != nil {
 		return c, cfg.Problem("checks", err.Error())
 	}
-	return c, nil
+	return c, checkRecipients(cfg)
 }
 
 // prefixes reads networks that were checked before.
@@ -187,6 +191,7 @@ func (a *App) Start(start context.Context) error {
 		return err
 	}
 	a.startReloading(start)
+	a.startCounting()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- a.pipeline.Run(ctx) }()

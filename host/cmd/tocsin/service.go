@@ -60,7 +60,22 @@ func recipientCommand(s app.Streams) *cobra.Command {
 	c := &cobra.Command{Use: "recipient", Short: "The configured recipients"}
 	c.AddCommand(recipientTestCommand(s), previewCommand(s))
 	c.AddCommand(lister(s, "List the configured recipients with what they got", "  tocsin recipient list -c tocsin.toml",
-		func(c *cobra.Command, l app.Listing) error { return app.ListRecipients(c.Context(), l) }))
+		func(c *cobra.Command, l app.Listing) error { return app.ListRecipients(c.Context(), l) }), recipientShow(s))
+	return c
+}
+
+func recipientShow(s app.Streams) *cobra.Command {
+	l := app.Listing{Streams: s}
+	c := &cobra.Command{
+		Use: "show NAME", Short: "Show what a recipient gets, and what became of its alerts", Args: cobra.ExactArgs(1),
+		Example: "  tocsin recipient show soc-chat",
+		RunE:    func(c *cobra.Command, args []string) error { return app.ShowRecipient(c.Context(), l, args[0]) },
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return app.RecipientNames(l.Config), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	configFlag(c, &l.Config)
+	c.Flags().StringVar(&l.Format, "format", "", "text or jsonl")
 	return c
 }
 
@@ -68,11 +83,11 @@ func deliveriesCommand(s app.Streams) *cobra.Command {
 	var filter app.DeliveryFilter
 	list := lister(s, "List deliveries, newest first", "  tocsin deliveries list --state dead\n  tocsin deliveries list --recipient ops --limit 20 --format jsonl",
 		func(c *cobra.Command, l app.Listing) error { return app.ListDeliveries(c.Context(), l, filter) })
-	list.Flags().StringVar(&filter.State, "state", "", "queued, leased, delivered, accepted, duplicate, dead or skipped")
+	list.Flags().StringVar(&filter.State, "state", "", "queued, leased, delivered, accepted, duplicate, dead, skipped, digested or silenced")
 	list.Flags().StringVar(&filter.Recipient, "recipient", "", "only this recipient's")
 	list.Flags().StringVar(&filter.Endpoint, "endpoint", "", "only this endpoint's")
 	list.Flags().IntVar(&filter.Limit, "limit", 100, "at most so many; 0 means all")
-	_ = list.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = list.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped", "digested", "silenced"}, cobra.ShellCompDirectiveNoFileComp))
 
 	var config string
 	show := &cobra.Command{
