@@ -120,7 +120,7 @@ func (l *Reloader) inUse() []store.Hash {
 func (l *Reloader) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, dir := range l.r.dirs {
-		w := watch.New(dir, watch.Options{Settle: l.o.Settle, Rescan: l.o.Rescan, Log: l.r.log})
+		w := watch.New(dir, watch.Options{Settle: l.o.Settle, Rescan: l.o.Rescan, Whole: plugin.Whole, Log: l.r.log})
 		wg.Go(func() {
 			w.Run(ctx, func(ctx context.Context, c watch.Change) {
 				if c.Gone {
@@ -274,14 +274,9 @@ func (l *Reloader) offer(ctx context.Context, h *Handle, p *plugin.Package, f *F
 	if bad := slices.DeleteFunc(p.Check(), func(p plugin.Problem) bool { return p.Warning }); len(bad) > 0 {
 		return Unusable, &plugin.Invalid{Name: f.Path, Problems: bad}
 	}
-	hash, err := s.Put(p.Wasm)
-	if err != nil {
+	if _, err := s.Put(p.Wasm); err != nil { // what runs is what the store holds, byte by byte
 		return Unusable, err
 	}
-	if p, err = s.Load(hash); err != nil { // what runs is what the store holds
-		return Unusable, err
-	}
-	p.Path = f.Path // messages name the file that people know
 	grants, err := s.Grants(f.Name)
 	if err != nil {
 		return Unusable, err

@@ -18,14 +18,18 @@ import (
 
 // Options configure a Watcher. A zero field means its default.
 type Options struct {
-	// Settle is how long a file must not change before it is told; default 200 ms.
+	// Settle is how long a file must not change before it is told; default 200 ms. One that is whole and that surely nobody writes
+	// to is told after 40 ms already, one that is not whole or is open for writing after ten times Settle only.
 	Settle time.Duration
 	// Rescan is how often the folder is read whatever the system tells; default 30 s. A folder that is missing is looked
 	// for each second, or each Rescan if that is shorter.
 	Rescan time.Duration
 	// Wanted picks files by their names; default Plugin.
 	Wanted func(name string) bool
-	Log    *slog.Logger // default: nothing
+	// Whole tells whether a file looks complete by what is in it; nil: every file does. It is called from one goroutine
+	// and should be quick.
+	Whole func(path string) bool
+	Log   *slog.Logger // default: nothing
 }
 
 // Change is one file that has changed, or is gone.
@@ -50,9 +54,13 @@ type Watcher struct {
 
 // wait is a file that changed a moment ago.
 type wait struct {
-	until time.Time
+	since time.Time   // it is as it is
+	until time.Time   // when to look at it again
 	info  os.FileInfo // nil: it was gone
 }
+
+// quick is for how long a file that seems to be done must not change: its writer may be about to begin again.
+const quick = 40 * time.Millisecond
 
 // New makes a watcher of a folder, which need not exist; call Run once.
 func New(dir string, o Options) *Watcher {
@@ -169,7 +177,28 @@ func (w *Watcher) touch(path string) {
 	if err != nil {
 		info = nil
 	}
-	w.waiting[path] = wait{time.Now().Add(w.o.Settle), info}
+	w.wait(path, info)
+}
+
+// wait begins to wait for a file, which is as info says, to stand still.
+func (w *Watcher) wait(path string, info os.FileInfo) {
+	now := time.Now()
+	w.waiting[path] = wait{now, now.Add(min(quick, w.o.Settle)), info}
+}
+
+// rest is how long a file must not have changed. That it is complete cannot be known for sure, but much speaks for it or against it.
+func (w *Watcher) rest(path string, info os.FileInfo) time.Duration {
+	if info == nil || !info.Mode().IsRegular() { // opening a pipe may take for ever
+		return w.o.Settle
+	}
+	open, known := writing(path)
+	switch {
+	case open, w.o.Whole != nil && !w.o.Whole(path):
+		return 10 * w.o.Settle
+	case known:
+		return min(quick, w.o.Settle)
+	}
+	return w.o.Settle
 }
 
 // scan compares the folder with what was told of it.
@@ -221,7 +250,15 @@ func (w *Watcher) settle() {
 			info = nil
 		}
 		if !same(info, f.info) {
-			w.waiting[path] = wait{now.Add(w.o.Settle), info} // it still changes, and the system did not tell
+			w.wait(path, info) // it still changes, and the system did not tell
+			continue
+		}
+		if end := f.since.Add(w.rest(path, info)); now.Before(end) {
+			f.until = end
+			if again := now.Add(w.o.Settle); again.Before(end) {
+				f.until = again // whoever writes to it may be done earlier
+			}
+			w.waiting[path] = f
 			continue
 		}
 		delete(w.waiting, path)

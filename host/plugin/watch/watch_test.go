@@ -107,6 +107,50 @@ func TestHalfCopied(t *testing.T) {
 	w.want("a.wasm", false)
 }
 
+// TestSlowCopy has a copy that pauses in the middle. What tells that it is not complete is, in turn: that the copying program still has
+// the file open, and the file's content.
+func TestSlowCopy(t *testing.T) {
+	const whole = "all of it"
+	pause := func(t *testing.T, w *watched) {
+		t.Helper()
+		select {
+		case c := <-w.changes:
+			t.Fatalf("%+v was told in the middle of the copy", c)
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+	isWhole := func(path string) bool {
+		b, err := os.ReadFile(path)
+		return err == nil && string(b) == whole
+	}
+	t.Run("open", func(t *testing.T) {
+		w := start(t, t.TempDir(), Options{Settle: 150 * time.Millisecond})
+		f, err := os.Create(filepath.Join(w.dir, "a.wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, known := writing(f.Name()); !known {
+			t.Skip("this system does not tell whether a file is open for writing")
+		}
+		if _, err := f.WriteString("half"); err != nil {
+			t.Fatal(err)
+		}
+		pause(t, w)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.want("a.wasm", false)
+	})
+	t.Run("content", func(t *testing.T) {
+		w := start(t, t.TempDir(), Options{Settle: 150 * time.Millisecond, Whole: isWhole})
+		w.write("a.wasm", whole[:4])
+		pause(t, w)
+		w.write("a.wasm", whole)
+		w.want("a.wasm", false)
+	})
+}
+
 func TestFolderComesAndGoes(t *testing.T) {
 	top := t.TempDir()
 	w := start(t, filepath.Join(top, "plugins"), Options{})
