@@ -22,6 +22,7 @@ type plan struct {
 	segments []segment // in the order of their beginnings
 	current  []uint32  // for each region, the segment that is being read
 	jumps    []jump
+	marks    []int // where the instructions stand beside which something is written, or which are written anew
 	open     []block
 	calls    bool   // whether it calls anything
 	bulk     bool   // whether it has an instruction whose cost depends on an operand
@@ -58,7 +59,7 @@ func (m *module) typeOf(f uint32) *funcType { return &m.types[m.funcs[f]] }
 func (m *module) plan(p *plan, t *funcType, f *body) {
 	m.pos, m.end = f.code.from, f.code.to
 	p.segments = append(p.segments[:0], segment{cost: costEnter + uint64(t.nParams+t.nResults)/2, begins: true})
-	p.current, p.jumps = append(p.current[:0], 0), p.jumps[:0]
+	p.current, p.jumps, p.marks = append(p.current[:0], 0), p.jumps[:0], p.marks[:0]
 	p.open = append(p.open[:0], block{})
 	p.calls, p.bulk, p.outside = false, false, p.segments[0].cost
 	join := uint64(f.n) / localsPerMove
@@ -114,7 +115,7 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 			if uint64(i.a) >= uint64(len(p.open)) {
 				m.branch(p, here, i.a) // fails
 			}
-			for r := (reader{b: i.raw, pos: i.labels, end: len(i.raw)}); r.pos < r.end; {
+			for r := (reader{b: m.b, pos: i.labels, end: i.to}); r.pos < r.end; {
 				m.branch(p, here, r.u32())
 			}
 		case opCall:
@@ -142,6 +143,9 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 		case opMisc:
 			p.bulk = p.bulk || isBulk(i.sub)
 		}
+		if i.padded || marked[i.op] {
+			p.marks = append(p.marks, i.from)
+		}
 		p.segments[here].cost += cost
 		if outside {
 			p.outside += cost
@@ -159,6 +163,11 @@ func (m *module) plan(p *plan, t *funcType, f *body) {
 		inside = 0
 	}
 	p.group(inside)
+}
+
+// marked tells of the instructions at which function does more than copy.
+var marked = [256]bool{
+	opBlock: true, opLoop: true, opIf: true, opElse: true, opEnd: true, opReturn: true, opMemoryGrow: true, opMisc: true,
 }
 
 // use checks an index of something of which there are n.
@@ -279,23 +288,27 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 	out = append(out, opBlock)
 	out = append(out, w.blockType(typ)...)
 	out = w.enter(out, p)
-	m.pos, m.end = f.code.from, f.code.to
-	var i instr
+	m.end = f.code.to
+	i := instr{to: f.code.from}
 	p.open = append(p.open[:0], block{})
+	mark := 0
 	for n := 0; ; { // the segment
+		out = append(out, m.b[i.to:p.marks[mark]]...)
+		m.pos = p.marks[mark]
+		mark++
 		m.next(&i)
 		depth := len(p.open) // blocks that are open, counting the one around the body
 		switch i.op {
 		case opBlock, opLoop, opIf:
 			p.open = append(p.open, block{loop: i.op == opLoop})
-			out = i.appendTo(out)
+			out = i.appendTo(out, m.b)
 			if i.op == opLoop {
 				n++
 				out = w.charge(out, p.segments[n].cost)
 			}
 			continue
 		case opElse:
-			out = i.appendTo(out)
+			out = i.appendTo(out, m.b)
 			if n++; p.segments[n].begins {
 				out = w.take(out, p.segments[n].cost)
 			}
@@ -306,7 +319,7 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 			}
 			loop := p.open[depth-1].loop
 			p.open = p.open[:depth-1]
-			out = i.appendTo(out)
+			out = i.appendTo(out, m.b)
 			if loop {
 				continue
 			}
@@ -331,7 +344,7 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 				out = w.bulk(out, scratch, 0)
 			}
 		}
-		out = i.appendTo(out)
+		out = i.appendTo(out, m.b)
 	}
 }
 
@@ -410,7 +423,7 @@ func (w *writer) bulk(out []byte, scratch, shift uint32) []byte {
 // of what it grows, and asking for more than that is no fault.
 func (w *writer) grow(out []byte, i *instr, scratch uint32, cost uint64) []byte {
 	out = appendU32(append(out, opLocalTee), scratch)
-	out = i.appendTo(out)
+	out = i.appendTo(out, w.m.b)
 	out = appendU32(append(out, opLocalSet), scratch+1)
 	out = appendGlobal(out, opGlobalGet, w.fuel)
 	out = appendU32(append(out, opLocalGet), scratch)

@@ -79,16 +79,16 @@ const (
 	prefixed
 )
 
-// instr is an instruction. What follows the opcode is in a and b, s, or raw, as its kind has it.
+// instr is an instruction. What follows the opcode is in a and b, or s, as its kind has it.
 type instr struct {
-	op, sub byte // sub is what follows a prefix
-	kind    kind
-	padded  bool // raw is not in the shortest form
-	a, b    uint32
-	s       int64
-	raw     []byte // the whole instruction
-	at      int    // in raw: where the immediates begin
-	labels  int    // in raw: where the labels of br_table begin
+	op, sub  byte // sub is what follows a prefix
+	kind     kind
+	padded   bool // it is not in the shortest form
+	a, b     uint32
+	s        int64
+	from, to int // where it stands in the module
+	at       int // where the immediates begin
+	labels   int // where the labels of br_table begin
 }
 
 var kinds, miscKinds, vectorKinds = func() (k, misc, vec [256]kind) {
@@ -140,13 +140,44 @@ var proposals = map[byte]string{
 	0xd5: "typed function references", 0xd6: "typed function references", 0xfb: "garbage collection", 0xfe: "threads",
 }
 
-// next reads the next instruction. Indexes are not checked.
+// next reads the next instruction. Indexes are not checked. Most instructions are read without a call.
 func (r *reader) next(i *instr) {
 	from := r.pos
-	r.padded = false
-	op := r.byte()
-	i.op, i.sub = op, 0
+	if from >= r.end {
+		r.byte() // fails
+	}
+	op := r.b[from]
+	r.pos = from + 1
 	k := kinds[op]
+	i.op, i.sub, i.kind, i.from, i.padded = op, 0, k, from, false
+	if k == plain {
+		i.to = r.pos
+		return
+	}
+	if r.pos < r.end && r.b[r.pos] < 0x80 {
+		c := r.b[r.pos]
+		switch k {
+		case oneIndex:
+			i.a = uint32(c)
+			r.pos++
+			i.to = r.pos
+			return
+		case const32, const64:
+			i.s = int64(int8(c<<1) >> 1)
+			r.pos++
+			i.to = r.pos
+			return
+		case memArg:
+			if r.pos+1 < r.end && r.b[r.pos+1] < 0x80 {
+				i.a, i.b = uint32(c), uint32(r.b[r.pos+1])
+				r.pos += 2
+				i.to = r.pos
+				return
+			}
+		default:
+		}
+	}
+	r.padded = false
 	if k == prefixed {
 		if op == opMisc {
 			n := r.u32()
@@ -177,7 +208,7 @@ func (r *reader) next(i *instr) {
 		}
 		r.fail(ErrUnsupported, "the instruction 0x%02x is not supported", op)
 	}
-	i.kind, i.at = k, r.pos-from
+	i.kind, i.at = k, r.pos
 	switch k {
 	case blockType:
 		i.s = r.blockType()
@@ -220,15 +251,14 @@ func (r *reader) next(i *instr) {
 		r.valueType()
 	case labels:
 		n := r.count(1)
-		i.labels = r.pos - from
+		i.labels = r.pos
 		i.a = 0 // becomes the highest label
 		for range n + 1 {
 			i.a = max(i.a, r.u32())
 		}
 	case unknown, plain, prefixed: // nothing follows the opcode
 	}
-	i.padded = r.padded
-	i.raw = r.b[from:r.pos]
+	i.padded, i.to = r.padded, r.pos
 }
 
 func (r *reader) zero() {
@@ -240,15 +270,15 @@ func (r *reader) zero() {
 
 // appendTo writes an instruction in its shortest form. There is then only one way to read it, so that what this package
 // took for an instruction's number is not taken for another instruction by whoever compiles the result.
-func (i *instr) appendTo(b []byte) []byte {
+func (i *instr) appendTo(b, module []byte) []byte {
 	if !i.padded {
-		return append(b, i.raw...)
+		return append(b, module[i.from:i.to]...)
 	}
 	b = append(b, i.op)
 	if i.op == opMisc {
 		b = append(b, i.sub) // all known ones are below 0x80
 	} else if i.op == opVector {
-		b = append(b, i.raw[1:i.at]...)
+		b = append(b, module[i.from+1:i.at]...)
 	}
 	switch i.kind {
 	case blockType, const32, const64:
@@ -260,21 +290,36 @@ func (i *instr) appendTo(b []byte) []byte {
 	case twoIndexes, memArg:
 		b = appendU32(appendU32(b, i.a), i.b)
 	case memArgLane:
-		b = append(appendU32(appendU32(b, i.a), i.b), i.raw[len(i.raw)-1])
+		b = append(appendU32(appendU32(b, i.a), i.b), module[i.to-1])
 	case labels:
-		r := reader{b: i.raw, pos: i.at, end: len(i.raw)}
+		r := reader{b: module, pos: i.at, end: i.to}
 		for r.pos < r.end {
 			b = appendU32(b, r.u32())
 		}
 	default: // The opcode of one with a prefix was padded.
-		b = append(b, i.raw[i.at:]...)
+		b = append(b, module[i.at:i.to]...)
 	}
 	return b
 }
 
+// costs holds the cost of each instruction without a prefix.
+var costs = func() (c [256]uint16) {
+	for op := range c {
+		c[op] = uint16((&instr{op: byte(op)}).slowCost())
+	}
+	return c
+}()
+
 // cost of an instruction in fuel, without what depends on the function or on operands. It follows roughly what the
 // instruction takes on a current processor after wazero's compiler.
 func (i *instr) cost() uint64 {
+	if i.op == opMisc {
+		return i.slowCost()
+	}
+	return uint64(costs[i.op])
+}
+
+func (i *instr) slowCost() uint64 {
 	switch op := i.op; {
 	case op == 0x01 || op >= opBlock && op <= opEnd:
 		return 0
