@@ -138,7 +138,11 @@ func BenchmarkEndToEnd(b *testing.B) {
 			a := delivering(b, sink, batched(b, most, "0s"))
 			k := newKeeper(b.Context(), a)
 			b.ReportAllocs()
+			var begin time.Duration
 			for b.Loop() {
+				if begin == 0 {
+					begin = cpuTime(b)
+				}
 				all := sink.after(benchRound)
 				raise(b, k, benchRound, 500)
 				<-all
@@ -147,6 +151,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 				}
 			}
 			b.ReportMetric(benchRound*float64(b.N)/b.Elapsed().Seconds(), "alerts/s")
+			b.ReportMetric(float64((cpuTime(b)-begin).Microseconds())/benchRound/float64(b.N), "cpu-us/alert")
 			b.StopTimer()
 			if err := k.close(); err != nil {
 				b.Fatal(err)

@@ -13,8 +13,10 @@ import (
 // rows wait. INDEXED BY makes SQLite fail rather than choose another.
 const (
 	// sqlHead finds the next recipient of an endpoint, after the one served last, for which something is due.
-	sqlHead = `SELECT r.name FROM recipient r WHERE r.endpoint = ?1 AND r.removed = 0 AND EXISTS (SELECT 1 FROM delivery q
-		INDEXED BY due WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2) ORDER BY r.seq <= ?3, r.seq LIMIT 1`
+	// It asks for one row of each: of EXISTS, SQLite makes a join over all that is due.
+	sqlHead = `SELECT r.name FROM recipient r WHERE r.endpoint = ?1 AND r.removed = 0 AND (SELECT 1 FROM delivery q
+		INDEXED BY due WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2 LIMIT 1) IS NOT NULL
+		ORDER BY r.seq <= ?3, r.seq LIMIT 1`
 	// sqlDue lists a recipient's due deliveries, oldest first.
 	sqlDue = `SELECT d.id, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json, d.same
 		FROM delivery d INDEXED BY due CROSS JOIN alert a ON a.seq = d.alert
