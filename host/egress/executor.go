@@ -142,6 +142,9 @@ func (x *Executor) Do(ctx context.Context, r *pdk.Request, p Policy) (*pdk.Respo
 		terr.Message = oneLine(clean(terr.Message))
 		return nil, terr
 	}
+	if resp.Truncated { // perhaps in the middle of a secret
+		resp.Body, resp.Stderr = p.Secrets.cutTail(resp.Body), p.Secrets.cutTail(resp.Stderr)
+	}
 	resp.Body, resp.Stderr = clean(resp.Body), clean(resp.Stderr)
 	for k, v := range resp.Headers {
 		resp.Headers[k] = clean(v)

@@ -7,12 +7,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 const (
@@ -31,6 +34,7 @@ type Secrets struct {
 	list     []secret
 	byHolder map[string]int // index in list
 	redactor *strings.Replacer
+	found    []string // what the redactor looks for; set with it
 }
 
 type secret struct{ name, value, holder string }
@@ -104,8 +108,9 @@ func (s *Secrets) replace(text string, escape func(string) string) (string, bool
 }
 
 // Redact puts ‹secret:name› in place of every secret and placeholder in a text that may reach a log, an error, the ledger
-// or a plug-in. It finds values as they are and URL-escaped, JSON-escaped, quoted by Go, in base64 at any alignment and,
-// for a URL, its path alone. Values shorter than four bytes are not searched for. A nil set redacts nothing.
+// or a plug-in. It finds values as they are and escaped for URLs, JSON (as JavaScript, Go, PHP and Python do), HTML and Go,
+// in hexadecimal, in base64 at any alignment and, of a URL, its path, its query and the long parts of both alone. Values
+// shorter than four bytes are not searched for. A nil set redacts nothing.
 func (s *Secrets) Redact(text string) string {
 	if s == nil || text == "" {
 		return text
@@ -117,22 +122,43 @@ func (s *Secrets) Redact(text string) string {
 		return text
 	}
 	if r == nil {
-		r = s.buildRedactor()
+		r, _ = s.buildRedactor()
 	}
 	return r.Replace(text)
 }
 
-func (s *Secrets) buildRedactor() *strings.Replacer {
+// cutTail takes the beginning of a secret off the end of a text that was cut off there: Redact would not know it.
+func (s *Secrets) cutTail(text string) string {
+	if s.Len() == 0 {
+		return text
+	}
+	_, found := s.buildRedactor()
+	cut := len(text)
+	for _, f := range found {
+		for n := min(len(f)-1, len(text)); n >= minRedacted && len(text)-n < cut; n-- {
+			if strings.HasSuffix(text, f[:n]) {
+				cut = len(text) - n
+				break
+			}
+		}
+	}
+	return text[:cut]
+}
+
+func (s *Secrets) buildRedactor() (*strings.Replacer, []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.redactor != nil {
-		return s.redactor
+		return s.redactor, s.found
 	}
 	type pair struct{ from, to string }
 	var pairs []pair
+	s.found = nil
 	for _, x := range s.list {
 		mark := "‹secret:" + x.name + "›"
-		for _, form := range append(forms(x.value), x.holder) {
+		values := forms(x.value)
+		s.found = append(s.found, values...)
+		for _, form := range append(values, x.holder) {
 			pairs = append(pairs, pair{form, mark})
 		}
 	}
@@ -143,8 +169,14 @@ func (s *Secrets) buildRedactor() *strings.Replacer {
 		flat = append(flat, p.from, p.to)
 	}
 	s.redactor = strings.NewReplacer(flat...)
-	return s.redactor
+	return s.redactor, s.found
 }
+
+// The shortest parts of a URL that are searched for alone. Shorter ones are words that any text may have.
+const (
+	minURLPart    = 8  // the path, the query, a value of the query
+	minURLSegment = 16 // one segment of the path
+)
 
 // forms lists how a value may appear in a text.
 func forms(v string) []string {
@@ -157,9 +189,18 @@ func forms(v string) []string {
 	}
 	if u, err := url.Parse(v); err == nil && u.Host != "" {
 		// Errors and servers name a URL's path without its host; the path, the query and the user are what is secret.
-		for _, part := range []string{u.RequestURI(), u.EscapedPath(), u.Path, u.RawQuery, u.User.String()} {
-			if len(part) >= 8 {
+		parts := []string{u.RequestURI(), u.EscapedPath(), u.Path, u.RawQuery, u.User.String()}
+		for _, values := range u.Query() {
+			parts = append(parts, values...)
+		}
+		for _, part := range parts {
+			if len(part) >= minURLPart {
 				raw = append(raw, part)
+			}
+		}
+		for segment := range strings.SplitSeq(u.Path, "/") {
+			if len(segment) >= minURLSegment {
+				raw = append(raw, segment)
 			}
 		}
 		if p, ok := u.User.Password(); ok && len(p) >= minRedacted {
@@ -168,14 +209,18 @@ func forms(v string) []string {
 	}
 	var out []string
 	for _, r := range raw {
-		out = append(out, r, jsonEscape(r, true), jsonEscape(r, false), strings.Trim(strconv.Quote(r), `"`))
-		for _, e := range []string{url.PathEscape(r), url.QueryEscape(r)} {
+		out = append(out, r, jsonEscape(r, true), jsonEscape(r, false), jsonASCII(r), strings.Trim(strconv.Quote(r), `"`))
+		out = append(out, strings.ReplaceAll(jsonASCII(r), "/", `\/`), strings.ReplaceAll(jsonEscape(r, false), "/", `\/`))
+		out = append(out, html.EscapeString(r), strings.NewReplacer("&#34;", "&quot;", "&#39;", "&#039;").Replace(html.EscapeString(r)))
+		h := hex.EncodeToString([]byte(r))
+		out = append(out, h, strings.ToUpper(h))
+		for _, e := range []string{url.PathEscape(r), url.QueryEscape(r), strings.ReplaceAll(url.QueryEscape(r), "+", "%20")} {
 			out = append(out, e, lowerPercents(e))
 		}
 		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			for shift := range 3 {
 				if f := base64Inner(enc, r, shift); len(f) >= 6 {
-					out = append(out, f)
+					out = append(out, f, url.QueryEscape(f), strings.ReplaceAll(f, "/", `\/`))
 				}
 			}
 		}
@@ -183,6 +228,23 @@ func forms(v string) []string {
 	slices.Sort(out)
 	out = slices.Compact(out)
 	return slices.DeleteFunc(out, func(f string) bool { return len(f) < minRedacted })
+}
+
+// jsonASCII writes v as the inside of a JSON string in ASCII alone, as PHP and Python do.
+func jsonASCII(v string) string {
+	var b strings.Builder
+	for _, r := range jsonEscape(v, false) {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // base64Inner gives the characters of the encoding that depend on v alone when v starts shift bytes into a group of three,
