@@ -279,19 +279,22 @@ func (h *Handle) Compose(alertJSON []byte, locale string, plain bool) (subject, 
 	return subject, text, err
 }
 
-// HandleStatus is what is known of a type that is in use.
+// HandleStatus is a snapshot of a type that is in use: of the generation that serves, from when it was compiled. A new generation
+// begins at zero.
 type HandleStatus struct {
 	Name, Version string
 	Hash          store.Hash
 	File          string // where it came from
-	Generation    int
+	Generation    int    // counts every version that ever served, from 1
 	Since         time.Time
 	OnTrial       bool
-	Calls, Faults int64 // of this generation; calls that the manifest answered are among them
-	Stats         sandbox.Stats
+	Calls, Faults int64 // batches and answers handled; those that the manifest's outcomes answered are among them
+	// Stats are the calls of the module: their number, time, fuel and failures, its memory, and waits for an instance. What the
+	// trial of a version and its vectors called is among them.
+	Stats sandbox.Stats
 }
 
-// Statuses tells of every type in use, by name.
+// Statuses gives a snapshot of every type in use, by name. It costs a few loads of counters for each.
 func (r *Registry) Statuses() []HandleStatus {
 	var all []HandleStatus
 	for _, h := range r.handles() {

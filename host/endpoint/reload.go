@@ -155,14 +155,8 @@ func (l *Reloader) Files() []FileStatus {
 	return slices.SortedFunc(maps.Values(l.files), func(a, b FileStatus) int { return strings.Compare(a.Path, b.Path) })
 }
 
-// Status tells how the types in use do, by name.
-func (l *Reloader) Status() []HandleStatus {
-	var all []HandleStatus
-	for _, h := range l.r.handles() {
-		all = append(all, h.Status())
-	}
-	return all
-}
+// Status is Registry.Statuses.
+func (l *Reloader) Status() []HandleStatus { return l.r.Statuses() }
 
 // look takes in a file. The same content is looked at once, unless again is set.
 func (l *Reloader) look(ctx context.Context, path string, again bool) {

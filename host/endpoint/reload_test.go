@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +263,40 @@ func TestReplace(t *testing.T) {
 	b.want("second.wasm", "0.4.0", endpoint.Deleted)
 	b.calls(1)
 	b.serves("0.4.0", true)
+}
+
+// TestStatuses: the snapshot of a plug-in counts what its module does, for each generation anew.
+func TestStatuses(t *testing.T) {
+	b := follow(t, options{})
+	const calls = 40
+	var wg sync.WaitGroup
+	for range 8 { // more than there are instances
+		wg.Go(func() {
+			for range calls / 8 {
+				if _, err := b.handle.Render(t.Context(), batch(20)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	all := b.registry.Statuses()
+	if len(all) != 1 || !reflect.DeepEqual(all, b.reloader.Status()) {
+		t.Fatalf("got %+v", all)
+	}
+	s := all[0]
+	if s.Name != "webhook" || s.Version != "0.1.0" || s.Generation != 1 || s.OnTrial || s.Calls != calls || s.Faults != 0 || s.Since.IsZero() {
+		t.Errorf("got %+v", s)
+	}
+	m := s.Stats
+	if m.Calls < calls || m.Time <= 0 || m.Fuel < 1000*calls || m.MaxMemory < 1<<16 || m.Live < 1 || m.Made < m.Live || m.Traps+m.OutOfFuel+m.BadOutput != 0 {
+		t.Errorf("got %+v", m)
+	}
+	b.write("webhook.wasm", packed(t, "0.2.0", hostile(t, "trap")))
+	b.want("webhook.wasm", "0.2.0", endpoint.Serving)
+	if s := b.registry.Statuses()[0]; s.Generation != 2 || !s.OnTrial || s.Stats.Calls != 0 || s.Stats.Fuel != 0 {
+		t.Errorf("got %+v", s)
+	}
 }
 
 // TestEditors saves a file as programs do that keep a backup, write beside and rename, or leave a lock: what they leave in the
