@@ -227,9 +227,14 @@ func ShowRecipient(ctx context.Context, l Listing, name string) error {
 		n    int64
 		note string
 	}{
-		{"silenced", r.Silenced, ""}, {"queued", r.Queued, since(r.Oldest)}, {"delivered", r.Delivered, ""},
-		{"accepted", r.Accepted, "taken by the service, which does not confirm"}, {"skipped", r.Skipped, ""}, {"digested", r.Digested, ""},
-		{"dead", r.Dead, "tocsin deliveries list --state dead shows why"}, {"dropped", r.Dropped, "for want of room"},
+		{"silenced", r.Silenced, ""},
+		{"queued", r.Queued, since(r.Oldest)},
+		{"delivered", r.Delivered, ""},
+		{"accepted", r.Accepted, "taken by the service, which does not confirm"},
+		{"skipped", r.Skipped, ""},
+		{"digested", r.Digested, ""},
+		{"dead", r.Dead, "tocsin deliveries list --state dead shows why"},
+		{"dropped", r.Dropped, "for want of room"},
 	} {
 		text := n64(c.n)
 		if c.n > 0 && c.note != "" {

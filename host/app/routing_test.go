@@ -61,8 +61,10 @@ func TestReleaseGoesWhereItsEngageWent(t *testing.T) {
 		"maintenance, engage during": {[]step{{window, during, scan(alert.Engage, "k")}, {window, after, scan(alert.Release, "k")}}, 0},
 		"all during":                 {[]step{{window, during, scan(alert.Engage, "k")}, {window, during, scan(alert.Release, "k")}}, 0},
 		"a round before, then held": {[]step{
-			{window, before, scan(alert.Engage, "k")}, {window, before, scan(alert.Release, "k")},
-			{window, during, scan(alert.Engage, "k")}, {window, after, scan(alert.Release, "k")},
+			{window, before, scan(alert.Engage, "k")},
+			{window, before, scan(alert.Release, "k")},
+			{window, during, scan(alert.Engage, "k")},
+			{window, after, scan(alert.Release, "k")},
 		}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -153,7 +153,7 @@ func (r *routing) hosts(table string, i int, key, what string, list []string) *r
 
 // parts takes a joined error apart.
 func parts(err error) []error {
-	if j, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the error itself, not one in it
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		return j.Unwrap()
 	}
 	if err == nil {

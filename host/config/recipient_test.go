@@ -80,8 +80,10 @@ func TestRules(t *testing.T) {
 		at   time.Time
 		open bool
 	}{
-		{backup, time.Date(2026, 7, 1, 0, 30, 0, 0, time.UTC), true}, {backup, time.Date(2026, 7, 1, 1, 30, 0, 0, time.UTC), false},
-		{move, time.Date(2026, 3, 1, 21, 0, 0, 0, time.UTC), true}, {move, time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC), false},
+		{backup, time.Date(2026, 7, 1, 0, 30, 0, 0, time.UTC), true},
+		{backup, time.Date(2026, 7, 1, 1, 30, 0, 0, time.UTC), false},
+		{move, time.Date(2026, 3, 1, 21, 0, 0, 0, time.UTC), true},
+		{move, time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC), false},
 	} {
 		if got := w.w.Open(w.at); got != w.open {
 			t.Errorf("%s at %v: open %v", w.w.Name(), w.at, got)
