@@ -291,7 +291,9 @@ func (l *Reloader) offer(ctx context.Context, h *Handle, p *plugin.Package, f *F
 	}
 	if err == nil {
 		l.serving(h, grants, t)
-		err = l.swap(h, t, f.Path)
+		if err = l.swap(h, t, f.Path); err == nil {
+			l.serving(h, grants) // without a version that was on trial until now
+		}
 	}
 	if err != nil {
 		return state, errors.Join(err, t.Close(context.WithoutCancel(ctx)))

@@ -356,6 +356,11 @@ func TestBadVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	parts.ABI = "endpoint 2.0"
+	newer, err := plugin.Pack(build.ForTest(t, "webhook").Module(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := follow(t, options{ReloadOptions: endpoint.ReloadOptions{Fits: func(_ context.Context, ty *endpoint.Type) error {
 		if ty.Manifest().Version == "0.4.0" {
 			return errors.New("the parameters do not fit")
@@ -369,6 +374,8 @@ func TestBadVersions(t *testing.T) {
 	}{
 		{"0.2.0", "webhook.wasm: module.wasm: the module exports no function render", endpoint.Unusable, packed(t, "0.2.0", []byte("\x00asm\x01\x00\x00\x00"))},
 		{"0.3.0", "fails 1 of its 1 test vectors: wrong.json", endpoint.Unusable, lying},
+		{"0.3.1", "asks for more than its limits", endpoint.Unusable, packed(t, "0.3.1", nil, "memory_mb = 32", "memory_mb = 1")}, // its own limit counts
+		{"", "tocsin.abi: the plug-in needs endpoint ABI 2.0: this tocsin speaks endpoint 1.0", endpoint.Unusable, newer},
 		{"0.4.0", "the parameters do not fit", endpoint.Waiting, packed(t, "0.4.0", nil)},
 	} {
 		b.write("webhook.wasm", c.wasm)
