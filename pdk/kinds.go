@@ -111,10 +111,11 @@ type SDElement struct {
 // BanRequest has fail2ban ban or unban addresses in a jail. The host checks each address and keeps a never-ban list of its
 // own (loopback, gateways, its own addresses, the configured ones), whatever the guest asks for.
 //
-// Classify is given fail2ban-client's exit code as Status (0 done, 255 refused: there is no such jail, or the server does not
-// run), what it printed as Body and Stderr, and a Part for each address that says why one was left out. If no address was
-// left, fail2ban was not asked and Status is 64. To ban what is banned already is a success; Body is then 0, the number of
-// addresses that were new. The stage start means that fail2ban-client could not be run.
+// Classify is given fail2ban-client's exit code as Status (0 done, 255 refused), what it printed as Body and Stderr,
+// a Part for each address that says why one was left out, and if it was refused Headers["problem"] as no_jail, no_server,
+// no_permission or empty, and Headers["reason"] in words. If no address was left, fail2ban was not asked and Status is 64. To
+// ban what is banned already is a success; Body is then 0, the number of addresses that were new. The stage start means that
+// fail2ban-client could not be run.
 type BanRequest struct {
 	Jail string `json:"jail"`
 	// Action is ban, unban or verify (is fail2ban there, does the jail exist?).

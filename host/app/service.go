@@ -139,7 +139,14 @@ func newExecutor(cfg *config.Config, log *slog.Logger) (*egress.Executor, error)
 	if err != nil {
 		return nil, err
 	}
-	o := egress.Options{Log: log, ScriptsDir: cfg.Egress.Scripts, AllowPrivate: private}
+	never, err := config.Prefixes(cfg.Egress.NeverBan)
+	if err != nil {
+		return nil, err
+	}
+	o := egress.Options{
+		Log: log, ScriptsDir: cfg.Egress.Scripts, AllowPrivate: private,
+		Fail2ban: cfg.Egress.Fail2ban, Fail2banSocket: cfg.Egress.Fail2banSocket, NeverBan: never,
+	}
 	if cfg.Egress.Proxy != "" {
 		if o.Proxy, err = url.Parse(cfg.Egress.Proxy); err != nil {
 			return nil, cfg.Problem("egress.proxy", "proxy is no URL: write it like http://proxy.example:3128")

@@ -89,6 +89,11 @@ type Egress struct {
 	Scripts      string   `toml:"scripts"`       // folder of scripts that the shell kind may run; default "scripts"
 	AllowPrivate []string `toml:"allow_private"` // CIDR: private ranges that host names may resolve to
 	Proxy        string   `toml:"proxy"`         // URL of an HTTP proxy; empty: none
+	// Fail2ban is the path of fail2ban-client, default as PATH has it, Fail2banSocket that of the server's socket, default as
+	// the client has it. NeverBan lists networks that no plug-in may ban addresses of.
+	Fail2ban       string   `toml:"fail2ban"`
+	Fail2banSocket string   `toml:"fail2ban_socket"`
+	NeverBan       []string `toml:"never_ban"`
 }
 
 // API says where the service can be watched.
@@ -226,6 +231,9 @@ func (c *Config) check() error {
 	add := func(err error) { errs = append(errs, err) }
 	if _, err := Prefixes(c.Capture.LocalNetworks); err != nil {
 		add(c.Problem("capture.local_networks", err.Error()))
+	}
+	if _, err := Prefixes(c.Egress.NeverBan); err != nil {
+		add(c.Problem("egress.never_ban", err.Error()))
 	}
 	if _, err := Prefixes(c.Egress.AllowPrivate); err != nil {
 		add(c.Problem("egress.allow_private", err.Error()))

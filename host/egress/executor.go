@@ -134,7 +134,7 @@ func (x *Executor) Do(ctx context.Context, r *pdk.Request, p Policy) (*pdk.Respo
 	case r.Exec != nil:
 		resp, terr = x.doExec(ctx, r.Exec, &p)
 	default:
-		terr = denied("this tocsin cannot do requests of the kind %s", r.Kind())
+		resp, terr = x.doBan(ctx, r.Ban, &p)
 	}
 	clean := func(s string) string { return strings.ToValidUTF8(p.Secrets.Redact(s), "\uFFFD") }
 	p.Trace.clean(func(s string) string { return oneLine(clean(s)) })
