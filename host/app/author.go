@@ -235,18 +235,11 @@ func openPlugin(ctx context.Context, path string, fresh bool) (*plugin.Package, 
 
 // checkPlugin lists all that is wrong with a package, a development folder, or an author's folder as it was built last.
 func checkPlugin(path string) []plugin.Problem {
-	if !scaffold.IsProject(path) {
-		_, problems := plugin.CheckFile(path)
-		return problems
+	if scaffold.IsProject(path) {
+		return scaffold.Check(path)
 	}
-	p, err := scaffold.Pack(path)
-	if bad, ok := errors.AsType[*plugin.Invalid](err); ok {
-		return bad.Problems
-	}
-	if err != nil {
-		return []plugin.Problem{{Message: err.Error()}}
-	}
-	return p.Check()
+	_, problems := plugin.CheckFile(path)
+	return problems
 }
 
 // withEndpoint compiles an endpoint's module for the time of f. What the guest logs goes to standard error.

@@ -121,9 +121,6 @@ func knownLanguage(lang string) error {
 	return nil
 }
 
-// emptyModule is the smallest WebAssembly module, which stands in for one that is not built yet.
-const emptyModule = "\x00asm\x01\x00\x00\x00"
-
 // unbuilt opens a package, or a folder with a manifest, whose module need not be there: nothing is going to run.
 func unbuilt(path string) (*plugin.Package, error) {
 	dir := path
@@ -137,9 +134,5 @@ func unbuilt(path string) (*plugin.Package, error) {
 	if err != nil || !info.IsDir() {
 		return plugin.Open(path)
 	}
-	packed, err := plugin.PackDir(dir, []byte(emptyModule))
-	if err != nil {
-		return nil, err
-	}
-	return plugin.Parse(dir, packed)
+	return plugin.OpenDir(dir, nil)
 }

@@ -43,7 +43,7 @@ type inspected struct {
 	Imports     []string          `json:"imports"`
 	Exports     []string          `json:"exports"`
 	Outcomes    map[string]string `json:"outcomes,omitempty"`
-	help        string
+	Help        string            `json:"help,omitempty"` // the set-up guide, Markdown
 }
 
 // signature is what is known of the section tocsin.sig, whose form is not settled yet.
@@ -66,13 +66,17 @@ type inspectedVector struct {
 	Error    string `json:"error,omitempty"` // why it cannot be read
 }
 
-// InspectPlugin prints what a package says of itself, as text or as one line of JSON. Nothing of it is run.
-func InspectPlugin(s Streams, path, format string) error {
+// InspectPlugin prints what a package says of itself, as text or as one line of JSON, in a language or in English. Nothing of it
+// is run.
+func InspectPlugin(s Streams, path, format, lang string) error {
+	if err := knownLanguage(lang); err != nil {
+		return err
+	}
 	p, err := plugin.Open(path)
 	if err != nil {
 		return err
 	}
-	in := inspect(p)
+	in := inspect(p, lang)
 	switch format {
 	case "jsonl", "json":
 		_, err = s.Out.Write(append(appendJSON(nil, in), '\n'))
@@ -83,8 +87,8 @@ func InspectPlugin(s Streams, path, format string) error {
 	return usage("unknown format %q: it is jsonl or text", format)
 }
 
-func inspect(p *plugin.Package) *inspected {
-	about, help := p.Describe("en")
+func inspect(p *plugin.Package, lang string) *inspected {
+	about, help := p.Describe(lang)
 	m := p.Manifest
 	in := &inspected{
 		Name: m.Name, Title: m.Title, Version: m.Version, World: p.ABI.World, ABI: p.ABI.Version(), Description: about,
@@ -93,7 +97,7 @@ func inspect(p *plugin.Package) *inspected {
 		Wants: []wanted{}, Batch: max(1, m.Batch.Max), MemoryMB: m.Limits.MemoryMB, Timeout: m.Limits.Timeout.String(),
 		Parallel: m.Limits.Parallel, Format: m.Message.Format, Languages: p.Languages(), Vectors: []inspectedVector{},
 		Templates:  append([]string{}, slices.Sorted(maps.Keys(p.Templates))...),
-		Parameters: p.Fields("en"), Imports: []string{}, Exports: []string{}, Outcomes: m.Outcomes, help: help,
+		Parameters: p.Fields(lang), Imports: []string{}, Exports: []string{}, Outcomes: m.Outcomes, Help: help,
 	}
 	if m.Rate.Count > 0 {
 		in.Rate = fmt.Sprintf("%d in %v", m.Rate.Count, m.Rate.Per)
@@ -169,8 +173,9 @@ func (in *inspected) print(s Streams) error {
 	b.WriteString("\nparameters\n")
 	for _, f := range in.Parameters {
 		fmt.Fprintf(&b, "  %-34s %s\n", f.Path(), fieldKind(f))
-		if f.Help != "" {
-			fmt.Fprintf(&b, "  %-34s %s\n", "", f.Help)
+		fmt.Fprintf(&b, "  %-34s %s\n", "", strings.Trim(f.Title+": "+f.Help, ": "))
+		for _, value := range slices.Sorted(maps.Keys(f.Titles)) {
+			fmt.Fprintf(&b, "  %-34s %s: %s\n", "", value, f.Titles[value])
 		}
 	}
 	if len(in.Parameters) == 0 {
@@ -180,8 +185,8 @@ func (in *inspected) print(s Streams) error {
 	for _, v := range in.Vectors {
 		fmt.Fprintf(&b, "  %-34s %s\n", v.File, cmp.Or(v.Error, v.Function+": "+v.What))
 	}
-	if in.help != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(in.help))
+	if in.Help != "" {
+		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(in.Help))
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s%s\n", report.Bold(report.Inspect(s.Out).Color, visible(in.Title)), visible(fmt.Sprintf(" %s — %s", in.Version, in.Name)))

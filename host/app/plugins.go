@@ -110,6 +110,7 @@ func LintPlugins(s Streams, paths []string) error {
 				kind = "warning"
 			}
 			bad = bad || !p.Warning
+			p.Warning = false // said already
 			if _, err := fmt.Fprintf(s.Out, "%s: %s: %s\n", path, kind, p); err != nil {
 				return err
 			}

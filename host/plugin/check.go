@@ -19,12 +19,21 @@ import (
 // once. A package with a problem that is no warning must not be used; see Load.
 func (p *Package) Check() []Problem {
 	p.check.Do(func() {
-		p.problems = slices.Concat(p.found, p.checkManifest(), p.checkForms(), p.checkVectors(), p.checkMessages())
+		p.problems = slices.Clone(p.found)
+		if !p.cut { // or all that was not read would be missing
+			p.problems = append(p.problems, p.checkManifest()...)
+		}
+		p.problems = slices.Concat(p.problems, p.checkForms(), p.checkLocales(), p.checkVectors())
+		if !slices.ContainsFunc(p.found, inLocales) {
+			p.problems = append(p.problems, p.checkMessages()...)
+		}
 		// Warnings come last, the rest in the order of the files.
 		slices.SortStableFunc(p.problems, func(a, b Problem) int { return b2i(a.Warning) - b2i(b.Warning) })
 	})
 	return slices.Clone(p.problems)
 }
+
+func inLocales(p Problem) bool { return strings.HasPrefix(p.Where, dirLocales) }
 
 // vector is the frame of a test vector; package pdk/pdktest says what is in it.
 type vector struct {
@@ -48,6 +57,7 @@ func (p *Package) checkVectors() []Problem {
 		var v vector
 		if err := json.Unmarshal(p.Vectors[name], &v); err != nil {
 			bad("this is no test vector: %s", strict.OneLine(err.Error()))
+			problems[len(problems)-1].Line = jsonProblem(p.Vectors[name], err).Line
 			continue
 		}
 		if p.Manifest.World == "endpoint" && !slices.Contains(functions, v.Function) {

@@ -211,6 +211,7 @@ func (c *manifestCheck) net(field string, w NetWish) {
 		name := ref[1] + "." + ref[2]
 		f, ok := c.p.Lint.field(ref[1], ref[2])
 		switch {
+		case !ok && c.p.Lint.unread:
 		case !ok:
 			var known []string
 			for _, f := range c.p.Lint.Fields() {

@@ -269,6 +269,8 @@ func (c *schemaCheck) field(at, part, name string, prop map[string]any, compiler
 	case "":
 		c.bad(at, "the type is missing; write one of %s", fieldTypes)
 	default:
+		// The library's words for a type that does not exist are worse.
+		c.problems = slices.DeleteFunc(c.problems, func(p Problem) bool { return p.Field == "#"+at+"/type" })
 		c.bad(at+"/type", "a parameter cannot be of type %s; write one of %s", quote(f.Type), fieldTypes)
 	}
 	f.Titles = c.titles(at, f, prop)
@@ -282,8 +284,8 @@ func (c *schemaCheck) field(at, part, name string, prop map[string]any, compiler
 		if f.Secret {
 			c.bad(at+"/default", "a secret cannot have a default, as all would know it")
 		}
-		if one, err := compiler.Compile(schemaURL + "#" + at); err == nil {
-			if one.Validate(v) != nil {
+		if compiler != nil {
+			if one, err := compiler.Compile(schemaURL + "#" + at); err == nil && one.Validate(v) != nil {
 				c.bad(at+"/default", "the default does not fit the parameter's own schema")
 			}
 		}

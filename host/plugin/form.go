@@ -272,7 +272,7 @@ func sentence(s string) string {
 	if first, n := utf8.DecodeRuneInString(s); n > 0 {
 		s = string(unicode.ToUpper(first)) + s[n:]
 	}
-	if s != "" && !strings.HasSuffix(s, ".") {
+	if s != "" && !strings.ContainsAny(s[len(s)-1:], ".?!") {
 		s += "."
 	}
 	return s

@@ -135,7 +135,9 @@ func TestOwnForm(t *testing.T) {
 {{group (t "more") "url" "port"}}{{group "Plain" "names"}}
 <details><summary>x</summary>{{fields}}</details>{{help}}`)
 	p := parse(t, parts)
-	differ(t, text(p.Check()), "")
+	if got := text(p.Check()); strings.Contains(got, "html") {
+		t.Error(got)
+	}
 	page := form(t, p, "endpoint", plugin.FormInput{Locale: "it", Values: map[string]any{"mode": "stream", "names": []any{"a"}}})
 	for _, want := range []string{
 		`<div class="form" lang="it"><p>Ciao <a href="https://a.example/x?a=1&amp;b=2" rel="noopener noreferrer nofollow" target="_blank">there</a></p>`,

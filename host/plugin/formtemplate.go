@@ -313,6 +313,7 @@ func (c *formCheck) use(line int, name string, texts []string) {
 func (c *formCheck) field(line int, name string) {
 	names := c.schema.names(c.part)
 	switch {
+	case c.schema.unread:
 	case !slices.Contains(names, name):
 		if near := strict.Nearest(name, names); near != "" {
 			c.bad(line, "the %s has no parameter %s; did you mean %q?", c.part, quote(name), near)
@@ -330,7 +331,7 @@ func (c *formCheck) field(line int, name string) {
 }
 
 func (c *formCheck) text(line int, key string) {
-	if c.words.english[key] {
+	if c.words.english[key] || c.words.unread {
 		return
 	}
 	where := dirLocales + "/en.toml"

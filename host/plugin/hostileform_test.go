@@ -179,6 +179,7 @@ func TestLintOfForms(t *testing.T) {
 		{strings.Repeat(`{{t "hello"}}`+strings.Repeat("&lt;", 10), 3000) + all, " bytes; it may have 65536 at most"},
 	} {
 		parts := withForm(tc.form)
+		delete(parts.Locales, "it.toml")
 		got := check(t, parts)
 		if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 			t.Errorf("%.100q:\ngot  %s\nwant %s", tc.form, got, tc.want)

@@ -212,7 +212,7 @@ func (c *templateCheck) commandNode(cmd *parse.CommandNode) {
 	for i, arg := range cmd.Args {
 		switch a := arg.(type) {
 		case *parse.FieldNode:
-			c.use(a.Ident)
+			c.field(a)
 		case *parse.VariableNode:
 			c.use(a.Ident)
 		case *parse.StringNode:
@@ -227,12 +227,29 @@ func (c *templateCheck) commandNode(cmd *parse.CommandNode) {
 		case *parse.IdentifierNode:
 			c.function(a)
 			if a.Ident == "T" && i == 0 && len(cmd.Args) > 1 {
-				if key, ok := cmd.Args[1].(*parse.StringNode); ok && !c.words.english[key.Text] {
+				if key, ok := cmd.Args[1].(*parse.StringNode); ok && !c.words.english[key.Text] && !c.words.unread {
 					c.text(key)
 				}
 			}
 		}
 	}
+}
+
+// field checks that there is such a field. Whatever the dot is, an alert, a pair or a value, it has no others.
+func (c *templateCheck) field(n *parse.FieldNode) {
+	c.use(n.Ident)
+	if name := n.Ident[0]; !slices.Contains(alertKeys, name) && name != "a" && name != "b" {
+		c.bad(n, "%s", noField(name))
+	}
+}
+
+// noField says that an alert does not have what a template names.
+func noField(name string) string {
+	text := fmt.Sprintf("an alert has no field %q; ", name)
+	if near := strict.Nearest(name, alertKeys); near != "" {
+		return text + fmt.Sprintf("did you mean %q?", near)
+	}
+	return text + "the fields are " + strings.Join(alertKeys, ", ")
 }
 
 func (c *templateCheck) use(names []string) {
@@ -293,12 +310,7 @@ func templateProblem(err error) Problem {
 		}
 	}
 	if m := noKey.FindStringSubmatch(p.Message); m != nil {
-		p.Message = fmt.Sprintf("an alert has no field %q; ", m[1])
-		if near := strict.Nearest(m[1], alertKeys); near != "" {
-			p.Message += fmt.Sprintf("did you mean %q?", near)
-		} else {
-			p.Message += "the fields are " + strings.Join(alertKeys, ", ")
-		}
+		p.Message = noField(m[1])
 	}
 	return p
 }

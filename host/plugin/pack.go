@@ -10,6 +10,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
 
 // Parts are the contents of tocsin's own sections.
@@ -166,16 +168,34 @@ func (p *Package) Unpack(dir string) error {
 // ReadDir reads the parts of a development folder. Files it does not know are errors, so that a misspelt name is not
 // silently left out; README files, modules and names that begin with a dot are let be.
 func ReadDir(dir string) (Parts, error) {
-	root, err := os.OpenRoot(dir)
+	parts, strange, err := readDir(dir)
 	if err != nil {
 		return Parts{}, err
 	}
+	for _, p := range strange {
+		err = errors.Join(err, fmt.Errorf("%s: %s %s", dir, p.Where, p.Message))
+	}
+	if err != nil {
+		return Parts{}, err
+	}
+	return parts, nil
+}
+
+// readDir does what ReadDir does, but for files it does not know, which are problems.
+func readDir(dir string) (Parts, []Problem, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Parts{}, nil, err
+	}
 	defer root.Close()
-	var parts Parts
+	var (
+		parts   Parts
+		strange []Problem
+	)
 	known := []string{fileManifest, fileLint, fileABI, fileSig, dirTemplates, dirLocales, dirVectors}
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return Parts{}, fmt.Errorf("%s: %w", dir, err)
+		return Parts{}, nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	for _, e := range entries {
 		name := e.Name()
@@ -198,17 +218,23 @@ func ReadDir(dir string) (Parts, error) {
 			parts.Vectors, err = readParts(root, name, sectionCaps[sectionVectors])
 		default:
 			if name[0] != '.' && path.Ext(name) != ".wasm" && !strings.HasPrefix(strings.ToLower(name), "readme") {
-				err = fmt.Errorf("%s is no part of a plug-in; the parts are %s", name, strings.Join(known, ", "))
+				p := Problem{Where: strict.OneLine(name), Message: "is no part of a plug-in; "}
+				if near := strict.Nearest(name, known); near != "" {
+					p.Message += fmt.Sprintf("did you mean %q?", near)
+				} else {
+					p.Message += "the parts are " + strings.Join(known, ", ")
+				}
+				strange = append(strange, p)
 			}
 		}
 		if err != nil {
-			return Parts{}, fmt.Errorf("%s: %w", dir, err)
+			return Parts{}, nil, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
 	if parts.Manifest == nil {
-		return Parts{}, fmt.Errorf("%s: %s is missing; every plug-in needs one", dir, fileManifest)
+		return Parts{}, strange, fmt.Errorf("%s: %s is missing; every plug-in needs one", dir, fileManifest)
 	}
-	return parts, nil
+	return parts, strange, nil
 }
 
 func readPart(root *os.Root, name string, limit int) ([]byte, error) {
@@ -264,32 +290,42 @@ func PackDir(dir string, wasm []byte) ([]byte, error) {
 
 // packFolder packs a development folder with the one module in it.
 func packFolder(dir string) ([]byte, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var modules []string
-	for _, e := range entries {
-		if path.Ext(e.Name()) == ".wasm" {
-			modules = append(modules, filepath.Join(dir, e.Name()))
-		}
-	}
-	switch len(modules) {
-	case 0:
-		return nil, &Invalid{dir, []Problem{{Message: "the folder holds no .wasm file; build the module into it"}}}
-	case 1:
-	default:
-		return nil, &Invalid{dir, []Problem{{Message: fmt.Sprintf("the folder holds %d .wasm files, %s and others; leave one in it",
-			len(modules), filepath.Base(modules[0]))}}}
-	}
-	wasm, err := readCapped(modules[0])
+	_, wasm, err := folderModule(dir)
 	if err != nil {
 		return nil, err
 	}
 	packed, err := PackDir(dir, wasm)
 	var outside *fs.PathError
 	if err != nil && !errors.As(err, &outside) {
-		return nil, &Invalid{dir, []Problem{{Message: strings.TrimPrefix(err.Error(), dir+": ")}}}
+		return nil, &Invalid{dir, []Problem{{Message: strings.ReplaceAll(err.Error(), dir+": ", "")}}}
 	}
 	return packed, err
+}
+
+// folderModule reads the one module of a folder. The first result is false for a path that is no folder.
+func folderModule(path string) (bool, []byte, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return false, nil, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return true, nil, err
+	}
+	var modules []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".wasm" {
+			modules = append(modules, filepath.Join(path, e.Name()))
+		}
+	}
+	switch len(modules) {
+	case 0:
+		return true, nil, &Invalid{path, []Problem{{Message: "the folder holds no .wasm file; build the module into it"}}}
+	case 1:
+	default:
+		return true, nil, &Invalid{path, []Problem{{Message: fmt.Sprintf("the folder holds %d .wasm files, %s and others; leave one in it",
+			len(modules), filepath.Base(modules[0]))}}}
+	}
+	wasm, err := readCapped(modules[0])
+	return true, wasm, err
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,8 +37,9 @@ type Package struct {
 	// formProblems are what is wrong with the forms. They are no reason to refuse the file before Check.
 	formProblems []Problem
 	guides       sync.Map // of template.HTML by language
-	// found holds the warnings of Parse.
+	// found holds what Parse found.
 	found []Problem
+	cut   bool // the manifest could not be read to its end
 
 	check    sync.Once
 	problems []Problem
@@ -130,17 +131,26 @@ func Parse(name string, wasm []byte) (*Package, error) { return ParseFor(name, w
 // ParseFor is Parse for a host that speaks other interfaces than this one. A package that needs one which is not among
 // them is refused before anything else of it is read.
 func ParseFor(name string, wasm []byte, speaks ABIs) (*Package, error) {
-	p := &Package{Path: name, Wasm: wasm}
-	m, err := sections(wasm)
+	p, problems, err := read(name, wasm, speaks)
 	if err != nil {
-		return nil, &Invalid{name, []Problem{{Message: err.Error()}}}
+		return nil, err
 	}
-	p.module, p.Imports, p.Exports = m, m.imports, m.exports
-	p.Hash = sha256.Sum256(wasm)
-	if err := invalid(name, p.read(speaks)); err != nil {
+	if err := invalid(name, problems); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// read reads what can be read of a package, and lists what is wrong with it. Its words are nil if it is none for this host.
+func read(name string, wasm []byte, speaks ABIs) (*Package, []Problem, error) {
+	p := &Package{Path: name, Wasm: wasm}
+	m, err := sections(wasm)
+	if err != nil {
+		return nil, nil, &Invalid{name, []Problem{{Message: err.Error()}}}
+	}
+	p.module, p.Imports, p.Exports = m, m.imports, m.exports
+	p.Hash = sha256.Sum256(wasm)
+	return p, p.read(speaks), nil
 }
 
 // read decodes tocsin's own sections and returns all that is wrong with them.
@@ -161,7 +171,9 @@ func (p *Package) read(speaks ABIs) []Problem {
 		return bad
 	}
 	p.Manifest = &Manifest{}
-	note(tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))...)
+	list := tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))
+	p.cut = slices.ContainsFunc(list, func(p Problem) bool { return !strings.HasPrefix(p.Message, strict.Unknown) })
+	note(list...)
 	p.Manifest.defaults()
 	note(bad...)
 	note(p.tooLow()...)
@@ -196,7 +208,6 @@ func (p *Package) read(speaks ABIs) []Problem {
 	if s, ok := own[sectionSig]; ok {
 		p.Sig = s.body
 	}
-	var list []Problem
 	p.words, list = parseWords(p.Locales, p.Manifest, p.Lint)
 	note(list...)
 	p.message, list = parseMessage(p.Templates, p.Manifest.Message, p.words)
@@ -224,16 +235,3 @@ func tomlProblems(where string, err error) []Problem {
 
 // Name is the endpoint type that users write, such as "telegram".
 func (p *Package) Name() string { return p.Manifest.Name }
-
-// CheckFile reads the package at path and returns all that is wrong with it, errors and warnings. The package is nil if
-// it cannot be read at all.
-func CheckFile(path string) (*Package, []Problem) {
-	p, err := Open(path)
-	if err != nil {
-		if bad, ok := errors.AsType[*Invalid](err); ok {
-			return nil, bad.Problems
-		}
-		return nil, []Problem{{Where: filepath.Base(path), Message: err.Error()}}
-	}
-	return p, p.Check()
-}

@@ -21,6 +21,7 @@ type Schema struct {
 	valid  *jsonschema.Schema // nil if the schema is broken
 	fields []Field
 	open   map[string]bool // parts that take parameters the schema does not list
+	unread bool            // the text is no schema at all, so that nothing can be said about parameters
 }
 
 // The two parts of a schema.
@@ -71,38 +72,40 @@ func parseSchema(data []byte) (*Schema, []Problem) {
 	s := &Schema{open: map[string]bool{}}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
+		s.unread = true
 		return s, []Problem{jsonProblem(data, err)}
 	}
 	c := schemaCheck{data: data}
 	top, ok := doc.(map[string]any)
 	if !ok {
+		s.unread = true
 		c.bad("", "the schema must be a JSON object")
 		return s, c.problems
 	}
 	if v, ok := top["$schema"].(string); ok && strings.TrimSuffix(v, "#") != "https://json-schema.org/draft/2020-12/schema" {
+		s.unread = true
 		c.bad("/$schema", "the dialect %s is not read here; write https://json-schema.org/draft/2020-12/schema", quote(v))
 		return s, c.problems
 	}
 	c.walk("", top)
-	if len(c.problems) > 0 {
-		return s, c.problems
-	}
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.UseLoader(noLoader{})
 	compiler.AssertFormat()
-	err = compiler.AddResource(schemaURL, doc)
-	var valid *jsonschema.Schema
-	if err == nil {
-		valid, err = compiler.Compile(schemaURL)
-	}
-	if err != nil {
-		c.compileError(err)
-		return s, c.problems
+	if len(c.problems) > 0 { // the library says the same in other words, or reads what it must not
+		compiler = nil
+	} else {
+		err := compiler.AddResource(schemaURL, doc)
+		if err == nil {
+			s.valid, err = compiler.Compile(schemaURL)
+		}
+		if err != nil {
+			c.compileError(err)
+		}
 	}
 	c.parts(s, top, compiler)
-	if len(c.problems) == 0 {
-		s.valid = valid
+	if hasErrors(c.problems) {
+		s.valid = nil
 	}
 	return s, c.problems
 }

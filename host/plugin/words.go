@@ -28,6 +28,16 @@ type words struct {
 	matcher language.Matcher
 	langs   []*lang         // in the matcher's order, English first
 	english map[string]bool // the ids that exist
+	needed  []string        // those of the package itself that every language of its should have
+	given   []given         // the package's own files
+	unread  bool            // en.toml cannot be read, so that nothing can be said about what is in it
+}
+
+// given is one of a package's own locales.
+type given struct {
+	where string
+	tag   language.Tag
+	ids   map[string]bool
 }
 
 // lang speaks one language. It is safe for concurrent use.
@@ -49,17 +59,16 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 	tags := []language.Tag{language.English}
 	add := func(where string, tag language.Tag, list []*i18n.Message, bad []Problem) {
 		problems = append(problems, bad...)
-		if len(bad) > 0 {
-			return
-		}
-		if err := w.bundle.AddMessages(tag, list...); err != nil {
+		if len(bad) > 0 { // it will not be used, but what can be read of it is there
+			w.unread = w.unread || tag == language.English && list == nil
+		} else if err := w.bundle.AddMessages(tag, list...); err != nil {
 			problems = append(problems, Problem{Where: where, Message: fmt.Sprintf("the language %s cannot be used: %v", tag, err)})
 			return
 		}
 		for _, msg := range list {
 			if tag == language.English {
 				w.english[msg.ID] = true
-			} else if !w.english[msg.ID] {
+			} else if !w.english[msg.ID] && !w.unread {
 				p := Problem{Where: where, Field: msg.ID, Message: fmt.Sprintf("the key is not in %s/en.toml; every text needs its English", dirLocales)}
 				if near := strict.Nearest(msg.ID, slices.Collect(maps.Keys(w.english))); near != "" {
 					p.Message = fmt.Sprintf("the key is not in %s/en.toml; did you mean %q?", dirLocales, near)
@@ -67,7 +76,7 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 				problems = append(problems, p)
 			}
 		}
-		if !slices.Contains(tags, tag) {
+		if len(bad) == 0 && !slices.Contains(tags, tag) {
 			tags = append(tags, tag)
 		}
 	}
@@ -84,7 +93,22 @@ func parseWords(files map[string][]byte, m *Manifest, schema *Schema) (*words, [
 	for _, name := range names {
 		where := dirLocales + "/" + strict.OneLine(name)
 		tag, list, bad := parseLocale(where, name, files[name])
+		before := len(problems)
 		add(where, tag, list, bad)
+		own := given{where, tag, map[string]bool{}}
+		for _, msg := range list {
+			own.ids[msg.ID] = true
+			if tag == language.English {
+				w.needed = append(w.needed, msg.ID)
+			}
+		}
+		lines := strict.Lines(files[name])
+		for i := before; i < len(problems); i++ {
+			if at := lines[problems[i].Field]; problems[i].Line == 0 && problems[i].Field != "" && len(at) > 0 {
+				problems[i].Line = at[0]
+			}
+		}
+		w.given = append(w.given, own)
 	}
 	w.serve(tags)
 	return w, problems
@@ -148,6 +172,9 @@ func (w *words) own(m *Manifest, schema *Schema) {
 	}
 	for _, msg := range list {
 		w.english[msg.ID] = true
+		if msg.Other != "" && msg.ID != "plugin.title" { // which is a name
+			w.needed = append(w.needed, msg.ID)
+		}
 	}
 	// English has a plural rule, the only thing that AddMessages can miss.
 	_ = w.bundle.AddMessages(language.English, slices.DeleteFunc(list, func(m *i18n.Message) bool { return m.Other == "" })...)
@@ -167,7 +194,7 @@ func parseLocale(where, name string, data []byte) (language.Tag, []*i18n.Message
 	if err := strict.Decode(where, data, &tree); err != nil {
 		return tag, nil, tomlProblems(where, err)
 	}
-	f := flattener{where: where, lines: strict.Lines(data)}
+	f := flattener{where: where, lines: strict.Lines(data), list: []*i18n.Message{}}
 	f.table("", tree)
 	slices.SortFunc(f.list, func(a, b *i18n.Message) int { return strings.Compare(a.ID, b.ID) })
 	return tag, f.list, f.problems
@@ -349,6 +376,30 @@ func (l *lang) or(id, fallback string) string {
 
 // choice is the key of the title of one of an enum's values.
 func (f Field) choice(value string) string { return f.Path() + ".choice." + value }
+
+// checkLocales warns of texts that a language lacks.
+func (p *Package) checkLocales() []Problem {
+	var problems []Problem
+	for _, g := range p.words.given {
+		if g.tag == language.English || slices.ContainsFunc(p.found, func(p Problem) bool { return p.Where == g.where }) {
+			continue
+		}
+		var lacks []string
+		for _, id := range p.words.needed {
+			if !g.ids[id] && !slices.Contains(lacks, id) {
+				lacks = append(lacks, id)
+			}
+		}
+		if len(lacks) > 0 {
+			text := "does not have these texts, which will be in English: " + strings.Join(lacks[:min(len(lacks), 10)], ", ")
+			if len(lacks) > 10 {
+				text += fmt.Sprintf(" and %d more", len(lacks)-10)
+			}
+			problems = append(problems, Problem{Warning: true, Where: g.where, Message: text})
+		}
+	}
+	return problems
+}
 
 // Languages lists the languages the package has words in, English first.
 func (p *Package) Languages() []string {

@@ -25,7 +25,11 @@ func TestLocales(t *testing.T) {
 			"it.toml":    "hello = \"Ciao {{ .Name }}\"\nplugin.about = \"Manda.\"\n[hosts]\ndescription = \"plural\"\none = \"{{.Count}} host solo\"\nother = \"{{.Count}} host\"\n[severity]\nerror = \"ERRORE\"\n",
 			"pt-BR.toml": "hello = \"Oi\"\n",
 		})
-	differ(t, check(t, parts), "")
+	differ(t, check(t, parts), "locales/it.toml: warning: does not have these texts, which will be in English: plugin.help, endpoint.url.title, "+
+		"endpoint.url.help, endpoint.url.hint, endpoint.token.title, endpoint.token.help, endpoint.mode.title, endpoint.mode.help, endpoint.port.title, "+
+		"endpoint.port.help and 7 more\nlocales/pt-BR.toml: warning: does not have these texts, which will be in English: plugin.about, plugin.help, "+
+		"endpoint.url.title, endpoint.url.help, endpoint.url.hint, endpoint.token.title, endpoint.token.help, endpoint.mode.title, endpoint.mode.help, "+
+		"endpoint.port.title and 9 more")
 	p := parse(t, parts)
 	for locale, want := range map[string]string{
 		"en": "Hello {{.Name}}/English/1 host/Error", "it": "Ciao {{.Name}}/English/1 host solo/ERRORE", "it-CH": "Ciao {{.Name}}/English/1 host solo/ERRORE",
@@ -49,7 +53,7 @@ func TestBadLocales(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, file, text, want string }{
 		{"syntax", "en.toml", "a = ", "locales/en.toml:1: "},
-		{"not in English", "it.toml", "plugin.titl = \"x\"", `locales/it.toml: plugin.titl: the key is not in locales/en.toml; did you mean "plugin.title"?`},
+		{"not in English", "it.toml", "plugin.titl = \"x\"", `locales/it.toml:1: plugin.titl: the key is not in locales/en.toml; did you mean "plugin.title"?`},
 		{"number", "en.toml", "[a]\nb = 7", "locales/en.toml:2: a.b: must be text in quotes"},
 		{"empty", "en.toml", "a = \"\"", "locales/en.toml:1: a: is empty; write the text or remove the key"},
 		{"program", "en.toml", "a = \"{{range 9}}x{{end}}\"", "locales/en.toml:1: a: only {{.Name}} may stand between braces in a text"},
@@ -77,6 +81,6 @@ func TestVectors(t *testing.T) {
 	}
 	differ(t, check(t, parts), `vectors/bad.json: the function "rendr" is unknown; it is one of render, classify, lint, probe
 vectors/bad.json: the input is missing
-vectors/cut.json: this is no test vector: unexpected end of JSON input
+vectors/cut.json:1: this is no test vector: unexpected end of JSON input
 vectors/x.txt: a test vector is a file .json`)
 }

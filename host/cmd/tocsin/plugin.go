@@ -31,12 +31,15 @@ func pluginCommand(s app.Streams) *cobra.Command {
 		Example: "  tocsin plugin unpack telegram.wasm telegram/",
 		RunE:    func(_ *cobra.Command, args []string) error { return app.UnpackPlugin(s, args[0], args[1]) },
 	}
-	var format string
+	var format, lang string
 	inspect := &cobra.Command{
 		Use: "inspect PLUGIN", Short: "Show what a plug-in says of itself, without running it", Args: cobra.ExactArgs(1),
-		Example: "  tocsin plugin inspect plugins.d/telegram.wasm",
-		RunE:    func(_ *cobra.Command, args []string) error { return app.InspectPlugin(s, args[0], format) },
+		Long:    "inspect shows the set-up guide, the parameters and what the plug-in wants to reach.",
+		Example: "  tocsin plugin inspect plugins.d/telegram.wasm\n  tocsin plugin inspect plugins.d/telegram.wasm --lang it",
+		RunE:    func(_ *cobra.Command, args []string) error { return app.InspectPlugin(s, args[0], format, lang) },
 	}
+	inspect.Flags().StringVar(&lang, "lang", "en", "the language")
+	completeLanguages(inspect)
 	inspect.Flags().StringVar(&format, "format", "", "jsonl for one JSON object (default: text)")
 	lint := &cobra.Command{
 		Use: "lint PLUGIN ...", Short: "Find every mistake in a plug-in's package", Args: cobra.MinimumNArgs(1),

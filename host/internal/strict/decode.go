@@ -48,6 +48,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Unknown begins the message about a key that the value has no place for. All other mistakes end the reading of a file.
+const Unknown = "unknown key"
+
 // Decode reads TOML 1.0 into v, a pointer to a struct or map. The error is an *Error that names file: a syntax error or a
 // value of the wrong type alone, or else all keys that v has no place for.
 func Decode(file string, data []byte, v any) error {
@@ -68,9 +71,9 @@ func Decode(file string, data []byte, v any) error {
 			continue
 		}
 		seen[name] = true
-		message := "unknown key; remove it"
+		message := Unknown + "; remove it"
 		if near := Nearest(k[len(k)-1], keysAt(reflect.TypeOf(v), k[:len(k)-1])); near != "" {
-			message = fmt.Sprintf("unknown key; did you mean %q?", near)
+			message = fmt.Sprintf(Unknown+"; did you mean %q?", near)
 		}
 		at := lines[name]
 		if len(at) == 0 {

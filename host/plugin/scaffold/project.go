@@ -89,6 +89,22 @@ func Pack(dir string) (*plugin.Package, error) {
 	return plugin.Parse(filepath.Join(dir, manifestDir), packed)
 }
 
+// Check lists all that is wrong with a project as it was built last. A module that is not there is one of the problems and hides
+// none of the others.
+func Check(dir string) []plugin.Problem {
+	wasm, err := os.ReadFile(filepath.Join(dir, moduleFile))
+	if err == nil {
+		_, problems := plugin.CheckDir(filepath.Join(dir, manifestDir), wasm)
+		return problems
+	}
+	message := err.Error()
+	if errors.Is(err, os.ErrNotExist) {
+		message = fmt.Sprintf("%s holds no %s: run sh %s in it", dir, moduleFile, buildScript)
+	}
+	_, problems := plugin.CheckDir(filepath.Join(dir, manifestDir), nil)
+	return append([]plugin.Problem{{Message: message}}, problems...)
+}
+
 // tail keeps the end of what is written to it.
 type tail struct{ b []byte }
 
