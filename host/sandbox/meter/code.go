@@ -304,7 +304,7 @@ func (w *writer) function(out []byte, typ uint32, f *body) []byte {
 			out = i.appendTo(out, m.b)
 			if i.op == opLoop {
 				n++
-				out = w.charge(out, p.segments[n].cost)
+				out = w.head(out, p.segments[n].cost, i.s < 0 || m.types[i.s].nParams == 0)
 			}
 			continue
 		case opElse:
@@ -385,6 +385,17 @@ func (w *writer) leave(out []byte, p *plan) []byte {
 func (w *writer) take(out []byte, cost uint64) []byte {
 	out = appendConst(appendGlobal(out, opGlobalGet, w.fuel), cost)
 	return appendGlobal(append(out, opI64Sub), opGlobalSet, w.fuel)
+}
+
+// head charges at the head of a loop. After the next slice came, a loop without parameters begins its round anew and is charged once
+// more: so the way that is taken nearly always has no call in it behind which the compiler would have to bring
+// all variables back to where they were.
+func (w *writer) head(out []byte, cost uint64, bare bool) []byte {
+	out = w.charge(out, cost)
+	if !bare || cost > slice/100 {
+		return out
+	}
+	return append(out[:len(out)-1], 0x0c, 1, opEnd) // br to the loop, out of the if
 }
 
 // charge takes a cost off the slice of fuel and asks for the next slice if it is used up.

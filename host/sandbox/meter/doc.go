@@ -17,6 +17,8 @@
 // their loops; what runs in between is bounded by the length of the code and the depth of calls. When it is, the module calls its own function [YieldExport], which takes the next
 // slice from the fuel, or ends in a trap (unreachable) when there is none. Whoever runs the module may listen to calls of that
 // function: there the garbage collector of the host, which cannot interrupt compiled code, gets its turn, and a time limit can be kept.
+// At the head of a loop, the round that asked for a slice begins anew and is charged for twice, a hundredth of a slice at most: jumping back keeps
+// the compiler from moving variables about on the way that is taken nearly always.
 //
 // Instructions whose work depends on an operand charge for that beside: memory.copy, fill and init one for each 4 bytes,
 // those of tables one for each element, before they run; memory.grow and table.grow for what they really added, after it. A

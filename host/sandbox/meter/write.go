@@ -196,14 +196,11 @@ func (w *writer) blockType(typ uint32) []byte {
 // code makes the functions: those of the module, the one that gives slices, the wrappers and the two that tell what happened.
 func (w *writer) code() []byte {
 	m := w.m
-	out := make([]byte, 0, (m.content[idCode].to-m.content[idCode].from)*5/4+256)
+	out := w.bodies()
 	function := func(b []byte) {
 		out = append(appendU32(out, uint32(len(b))), b...)
 		w.scratch = b[:0]
 		w.check(len(out))
-	}
-	for i := range m.bodies {
-		function(w.function(w.scratch, m.funcs[m.imported+i], &m.bodies[i]))
 	}
 	for _, e := range m.exports {
 		if e.kind == 0 {
