@@ -81,7 +81,7 @@ type dueRow struct {
 	seq     int64
 	release bool
 	key     string
-	same    string // the key of its silence window; empty: none
+	same    sql.NullString // the key of its silence window
 }
 
 // take leases deliveries of the head's recipient; again says that all of them have to wait or were silenced.
@@ -99,13 +99,11 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		var w dueRow
 		var id, text sql.RawBytes
 		var since, base, action int64
-		var same sql.NullString
-		if err := q.Scan(&id, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text, &same); err != nil {
+		if err := q.Scan(&id, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text, &w.same); err != nil {
 			return err
 		}
 		copy(w.d.ID[:], id)
 		w.total++
-		w.same = same.String
 		w.release = alert.Action(action) == alert.Release
 		w.d.Target = alert.Target{Recipient: r.name, Endpoint: e.name}
 		w.d.Alert = append([]byte(nil), text...)
@@ -118,9 +116,16 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		return nil, false, err
 	}
 	out = make([]alert.Delivery, 0, len(rows))
+	var taken []alert.ID
 	var met []string // keys of silence windows: one delivery of each at a time
 	for i := range rows {
 		w := &rows[i]
+		if w.release && w.key != "" || w.same.Valid && r.silence > 0 { // these look at what was taken before
+			if err := t.takeAll(taken, now); err != nil {
+				return nil, false, err
+			}
+			taken = taken[:0]
+		}
 		if w.release && w.key != "" {
 			wait, err := s.engageOf(t, w, r, out, now)
 			if err != nil {
@@ -130,22 +135,23 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 				continue
 			}
 		}
-		if w.same != "" && r.silence > 0 {
-			if slices.Contains(met, w.same) {
+		if w.same.Valid && r.silence > 0 {
+			if slices.Contains(met, w.same.String) {
 				continue
 			}
-			met = append(met, w.same)
-			if wait, err := s.waits(t, r, w.same, now); err != nil {
+			met = append(met, w.same.String)
+			if wait, err := s.waits(t, r, w.same.String, now); err != nil {
 				return nil, false, err
 			} else if wait {
 				continue
 			}
 		}
-		if _, err := t.exec(sqlTake, w.d.ID[:], now); err != nil {
-			return nil, false, err
-		}
-		t.after = append(t.after, func() { s.leases[w.d.ID] = lease{recipient: r, attempt: w.total, at: now, same: w.same} })
+		taken = append(taken, w.d.ID)
+		t.after = append(t.after, func() { s.leases[w.d.ID] = lease{recipient: r, attempt: w.total, at: now, same: w.same.String} })
 		out = append(out, w.d)
+	}
+	if err := t.takeAll(taken, now); err != nil {
+		return nil, false, err
 	}
 	t.move(r.seq, alert.Queued, alert.Leased, len(out))
 	return out, len(out) == 0 && len(rows) > 0, nil

@@ -175,6 +175,47 @@ func TestSettleValidOnes(t *testing.T) {
 	consistent(t, s)
 }
 
+// Settlements that are alike share statements; one among them that is not, or that comes twice, is found all the same.
+func TestSettleMany(t *testing.T) {
+	s, _ := fresh(t)
+	for i := range 100 {
+		put(t, s, flowAlert(fmt.Sprint(i)), "ops@hook")
+	}
+	ds := leaseN(t, s, "hook", 100, 100)
+	var vs []alert.Settlement
+	for i, d := range ds {
+		v := alert.Settlement{Delivery: d.ID, State: alert.Delivered, Status: 200, Took: time.Duration(i) * time.Millisecond}
+		switch i {
+		case 20:
+			vs = append(vs, vs[19])
+		case 40:
+			v.ProviderID = "m40"
+		case 60:
+			v = alert.Settlement{Delivery: d.ID, State: alert.Dead, Reason: "refused"}
+		case 80:
+			v.State = alert.Accepted
+		}
+		vs = append(vs, v)
+	}
+	if err := s.Settle(t.Context(), vs); !errors.Is(err, ErrNotLeased) || strings.Count(err.Error(), "not leased") != 1 {
+		t.Errorf("error %v", err)
+	}
+	if got, want := counts(t, s)["ops@hook"], (EndpointCount{Endpoint: "hook", Recipient: "ops", Delivered: 98, Accepted: 1, Dead: 1}); got != want {
+		t.Errorf("counts %+v", got)
+	}
+	for _, i := range []int{0, 19, 40, 99} {
+		d, err := s.Show(t.Context(), ds[i].ID)
+		ok(t, err)
+		if len(d.History) != 1 || d.History[0].Took != time.Duration(i)*time.Millisecond || d.History[0].Status != 200 || (d.ProviderID != "") != (i == 40) {
+			t.Errorf("delivery %d: %+v", i, d)
+		}
+	}
+	if n := count(t, s, "SELECT count(*) FROM attempt"); n != 100 {
+		t.Errorf("%d attempts", n)
+	}
+	consistent(t, s)
+}
+
 func TestHold(t *testing.T) {
 	path, c := filepath.Join(t.TempDir(), "o.db"), newClock()
 	s, err := Open(t.Context(), path, Options{Now: c.now})

@@ -28,8 +28,15 @@ func (s *Store) Settle(ctx context.Context, settlements []alert.Settlement) erro
 	var bad []error
 	err := s.do(ctx, "settle in", 2*len(settlements), func(t *tx) error {
 		bad = nil
-		for i := range settlements {
+		for i := 0; i < len(settlements); {
+			if done, err := s.settleBulk(t, settlements[i:]); err != nil {
+				return err
+			} else if done {
+				i += bulk
+				continue
+			}
 			err := s.settle(t, &settlements[i])
+			i++
 			if errors.Is(err, ErrNotLeased) {
 				bad = append(bad, err)
 			} else if err != nil {
@@ -48,7 +55,7 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 		l.recipient = s.names.recipients[l.recipient.name]
 	}
 	s.mu.Unlock()
-	if !ok {
+	if !ok || t.settled[v.Delivery] {
 		return idError(v.Delivery, ErrNotLeased)
 	}
 	state := v.State
@@ -78,6 +85,7 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if n == 0 {
 		return idError(v.Delivery, ErrNotLeased)
 	}
+	t.settled[v.Delivery] = true
 	t.move(r.seq, alert.Leased, state, 1)
 	if err := s.digestEnded(t, v.Delivery, state); err != nil {
 		return err
@@ -85,7 +93,12 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if state == alert.Queued {
 		t.wake[r.endpoint.name] = true
 	}
-	t.after = append(t.after, func() { delete(s.leases, v.Delivery) })
+	t.after = append(t.after, func() {
+		delete(s.leases, v.Delivery)
+		if !v.Uncounted {
+			s.attempted(r.name, state == alert.Queued || state == alert.Dead, reason, now)
+		}
+	})
 	for _, release := range t.parked[v.Delivery] {
 		if _, err := t.exec(sqlUnpark, release[:], max(now, notBefore)); err != nil {
 			return err
@@ -101,9 +114,6 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if v.Uncounted {
 		return nil
 	}
-	t.after = append(t.after, func() {
-		s.attempted(r.name, state == alert.Queued || state == alert.Dead, reason, now)
-	})
 	_, err = t.exec(sqlAttempt, v.Delivery[:], l.attempt, l.at, max(0, v.Took.Microseconds()), int64(state),
 		v.Status, v.Ambiguous, reason)
 	return err

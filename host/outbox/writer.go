@@ -151,11 +151,12 @@ type tx struct {
 	// served is the recipient of each endpoint that was served last. It need not be exact either.
 	served map[int64]int64
 
-	newSeq int64
-	came   int64 // what this transaction adds to queued
-	drops  map[dropKey]int64
-	tally  map[tallyKey]int64
-	wake   map[string]bool // endpoints for which work may be due
+	settled map[alert.ID]bool // by this transaction
+	newSeq  int64
+	came    int64 // what this transaction adds to queued
+	drops   map[dropKey]int64
+	tally   map[tallyKey]int64
+	wake    map[string]bool // endpoints for which work may be due
 	// after runs once the transaction is committed, with Store.mu held: it brings the mirrors up to date.
 	after []func()
 	added names // by this transaction, or read again after it changed them
@@ -168,7 +169,7 @@ type tallyKey struct {
 
 func newTx(c *sql.Conn) *tx {
 	return &tx{
-		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, drops: map[dropKey]int64{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
+		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, drops: map[dropKey]int64{}, settled: map[alert.ID]bool{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
 		added: names{map[string]*endpoint{}, map[string]*recipient{}},
 	}
 }
@@ -177,6 +178,7 @@ func (t *tx) reset() {
 	t.newSeq = t.alertSeq
 	t.came = 0
 	clear(t.drops)
+	clear(t.settled)
 	clear(t.tally)
 	clear(t.wake)
 	clear(t.added.endpoints)
