@@ -94,6 +94,7 @@ type Egress struct {
 	Fail2ban       string   `toml:"fail2ban"`
 	Fail2banSocket string   `toml:"fail2ban_socket"`
 	NeverBan       []string `toml:"never_ban"`
+	SyslogSocket   string   `toml:"syslog_socket"` // the machine's own syslog socket; default /dev/log, or as the system has it
 }
 
 // API says where the service can be watched.

@@ -130,6 +130,11 @@ func (x *Executor) findScript(name string) (string, error) {
 		return "", fmt.Errorf("the scripts folder %s cannot be read: %w", dir, err)
 	}
 	defer root.Close()
+	// The script is started by its path, as many look for their own folder in $0. Between this look and the start only those
+	// can change it who may write to the folder, and they can put any script there; so that is whom it depends on.
+	if info, err := root.Stat("."); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
+		return "", fmt.Errorf("the scripts folder %s may be changed by every user: run chmod o-w %s", dir, dir)
+	}
 	info, err := root.Stat(name) // follows a link within the folder and refuses one that leads out
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

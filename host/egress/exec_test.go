@@ -115,6 +115,16 @@ func TestScripts(t *testing.T) {
 			t.Errorf("%+v: got %+v", c.r.Script, terr)
 		}
 	}
+	// Who may write to the folder can replace a script after it was looked at: that must not be everyone.
+	if err := os.Chmod(dir, 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	if _, terr := run(pdk.ExecRequest{Script: "echo.sh"}, p); terr == nil || terr.Stage != StageStart || !strings.Contains(terr.Message, "folder "+dir+" may be changed by every user") {
+		t.Errorf("folder of all users: %+v", terr)
+	}
+	if err := os.Chmod(dir, 0o775); err != nil {
+		t.Fatal(err)
+	}
 	if _, terr := run(pdk.ExecRequest{Script: "echo.sh"}, Policy{}); terr == nil || terr.Stage != StageDenied {
 		t.Errorf("without a grant: %+v", terr)
 	}
@@ -130,7 +140,8 @@ func TestScripts(t *testing.T) {
 // TestScriptTimeout wants the script killed with what it started.
 func TestScriptTimeout(t *testing.T) {
 	dir := t.TempDir()
-	script(t, dir, "slow.sh", "#!/bin/sh\nsleep 60 &\necho $! >"+filepath.Join(dir, "pid")+"\nwait\n", 0o755)
+	// The process noted is a grandchild: what the script's child started.
+	script(t, dir, "slow.sh", "#!/bin/sh\n(sleep 60 & echo $! >"+filepath.Join(dir, "pid")+"; wait) &\nwait\n", 0o755)
 	x := newExecutor(t, Options{ScriptsDir: dir})
 	start := time.Now()
 	_, terr := x.Do(t.Context(), &pdk.Request{Exec: &pdk.ExecRequest{Script: "slow.sh", TimeoutMS: 1500}}, Policy{Exec: true})
