@@ -23,12 +23,6 @@ const (
 	maxKeys       = 4
 )
 
-const (
-	kindHTTP   = "http"
-	kindExec   = "exec"
-	kindSyslog = "syslog"
-)
-
 // AnswerError says that a guest's answer breaks the contract.
 type AnswerError struct {
 	Plugin, Function string
@@ -113,21 +107,22 @@ func checkRequest(m *plugin.Manifest, path string, r *pdk.Request) error {
 	if len(r.Note) > maxNote {
 		return problem(path+".note", "it is %d bytes long; the most is %d", len(r.Note), maxNote)
 	}
-	switch {
-	case r.HTTP != nil && r.Exec != nil:
-		return problem(path, "it has both http and exec; it must be one of them")
-	case r.HTTP != nil:
-		if len(m.Net) == 0 {
-			return problem(path+".http", "the manifest asks for no network access; add a [[net]] entry to it")
-		}
-		return checkHTTP(path+".http", r.HTTP)
-	case r.Exec != nil:
-		if m.Exec == nil {
-			return problem(path+".exec", "the manifest does not ask to run scripts; add [exec] to it")
-		}
-		return checkExec(path+".exec", r.Exec)
+	kind, err := kindOf(m, path, r)
+	if err != nil {
+		return err
 	}
-	return problem(path, "it has neither http nor exec; a newer tocsin may know its kind")
+	path += "." + kind
+	switch kind {
+	case kindSMTP:
+		return checkSMTP(path, r.SMTP)
+	case kindSyslog:
+		return checkSyslog(path, r.Deliveries, r.Syslog)
+	case kindExec:
+		return checkExec(path, r.Exec)
+	case kindBan:
+		return checkBan(path, r.Ban)
+	}
+	return checkHTTP(path, r.HTTP)
 }
 
 // secretPrefix begins what stands for a secret; see egress.Secrets.

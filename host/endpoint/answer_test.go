@@ -36,8 +36,8 @@ func TestCheckRender(t *testing.T) {
 		{`{"requests":[{"deliveries":["a","b"],` + get + `}],"rejected":[{"delivery":"b"}]}`, `rejected[0].delivery: the delivery "b" stands here a second time`, asksAll},
 		{`{"requests":[{"deliveries":["a","c\u0007\n"],` + get + `}]}`, `requests[0].deliveries[1]: "c" is none of the deliveries that it was given`, asksAll},
 		{`{"requests":[{"deliveries":[],` + get + `}]}`, `requests[0].deliveries: it is empty`, asksAll},
-		{both(`"note":"x"`), `requests[0]: it has neither http nor exec`, asksAll},
-		{both(get + `,"exec":{"script":"x"}`), `requests[0]: it has both http and exec`, asksAll},
+		{both(`"note":"x"`), `requests[0]: it has none of http, smtp, syslog, exec and ban`, asksAll},
+		{both(get + `,"exec":{"script":"x"}`), `requests[0]: it has more than one of http, smtp, syslog, exec and ban`, asksAll},
 		{both(get), `requests[0].http: the manifest asks for no network access`, asksNone},
 		{both(`"exec":{"script":"x"}`), `requests[0].exec: the manifest does not ask to run scripts`, asksNone},
 		{both(get + `,"note":"` + strings.Repeat("n", 5000) + `"`), `requests[0].note: it is 5000 bytes long; the most is 4096`, asksAll},
@@ -125,12 +125,6 @@ func TestRuled(t *testing.T) {
 		if v.Outcome != want {
 			t.Errorf("exit %d: got %+v, want %s", code, v, want)
 		}
-	}
-	if v := ruled(&pdk.ClassifyInput{Request: pdk.RequestInfo{Kind: kindSyslog}, Response: &pdk.Response{}}); v.Outcome != pdk.Accepted {
-		t.Errorf("syslog: got %+v", v)
-	}
-	if v := ruled(&pdk.ClassifyInput{Error: &pdk.TransportError{Message: "refused"}}); v.Outcome != pdk.Retry || v.Reason != "refused" {
-		t.Errorf("got %+v", v)
 	}
 }
 

@@ -101,12 +101,12 @@ func (t *Type) Classify(ctx context.Context, in *pdk.ClassifyInput) (*pdk.Classi
 		}
 	}
 	if t.noClassify.Load() {
-		return spread(in, ruled(in)), nil
+		return byRules(in), nil
 	}
 	out, err := t.speak.classify(ctx, t.module, in)
 	if errors.Is(err, sandbox.ErrNotOffered) {
 		t.noClassify.Store(true)
-		return spread(in, ruled(in)), nil
+		return byRules(in), nil
 	}
 	if err != nil {
 		return nil, t.named(err)
@@ -183,16 +183,10 @@ func (t *Type) named(err error) error {
 	return err
 }
 
-// ruled is the verdict by the host's own rules, for endpoints that leave classify out.
+// ruled is the verdict by status of an HTTP answer or a script's end.
 func ruled(in *pdk.ClassifyInput) pdk.Verdict {
-	if e := in.Error; e != nil {
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: oneLine(e.Message, maxReason)}
-	}
 	s := in.Response.Status
 	o := pdk.Rejected
-	if in.Request.Kind == kindSyslog && s == 0 {
-		return statusVerdict(in, pdk.Accepted) // written; no receiver confirms anything
-	}
 	if in.Request.Kind == kindExec {
 		switch s {
 		case 0:
