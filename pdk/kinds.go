@@ -73,14 +73,17 @@ type Attachment struct {
 // SyslogRequest sends messages to a syslog receiver. The host frames and escapes them, and fills in what the guest cannot
 // know.
 //
-// Classify is given Status 0 and a Part for each message, by its delivery: OK means written, as syslog confirms nothing. A
-// transport error means that no message was written for sure; with Ambiguous some may have been.
+// Classify is given Status 0 and a Part for each message, by its delivery. OK means written, never delivered, as no receiver
+// confirms anything; Message tells if the message was cut: at 2048 bytes over UDP, 8192 on the local socket, 200,000 over TCP
+// and TLS. A transport error means that nothing was written; with Ambiguous, its Parts tell the messages that may have
+// arrived before the connection broke from those that did not. A request without messages connects, and no more.
 type SyslogRequest struct {
 	// Network is udp, tcp, tls or local (the machine's own socket; Host and Port are then empty).
 	Network string `json:"network"`
 	Host    string `json:"host,omitempty"`
 	Port    int    `json:"port,omitempty"` // 0: 514 for udp and tcp, 6514 for tls
-	// Format is rfc5424 (the default) or rfc3164.
+	// Format is rfc5424 (the default) or rfc3164, which is what most services of the local socket expect; there it goes without
+	// the host name.
 	Format string `json:"format,omitempty"`
 	// Framing is octets (octet counting of RFC 6587 and RFC 5425, the default) or lf, for tcp and tls.
 	Framing  string          `json:"framing,omitempty"`
@@ -92,8 +95,9 @@ type SyslogMessage struct {
 	Delivery string `json:"delivery"`
 	Facility int    `json:"facility"` // 0 to 23
 	Severity int    `json:"severity"` // 0 to 7
-	Time     int64  `json:"time"`     // Unix milliseconds; rfc3164 shows it in the host's local time
-	// Hostname and ProcID may be empty: the host then puts its own.
+	Time     int64  `json:"time"`     // Unix milliseconds, 0: now; rfc3164 shows it in the host's local time
+	// Hostname and ProcID may be empty: the host then puts its own. In these and the next two fields what is not printable
+	// ASCII becomes "_", and what is longer than the format allows is cut.
 	Hostname string      `json:"hostname,omitempty"`
 	AppName  string      `json:"app_name"`
 	ProcID   string      `json:"proc_id,omitempty"`
@@ -104,7 +108,7 @@ type SyslogMessage struct {
 
 // SDElement is a structured data element of RFC 5424.
 type SDElement struct {
-	ID     string   `json:"id"` // such as "Checkmk@18662"
+	ID     string   `json:"id"` // such as "Checkmk@18662": a name, and an enterprise number of one's own
 	Params []Header `json:"params,omitempty"`
 }
 
