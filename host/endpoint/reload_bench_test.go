@@ -14,7 +14,7 @@ import (
 )
 
 // BenchmarkDropToServing is the time from a file's renaming into the plug-in folder until its version serves, as users
-// have it: the 200 ms for which a file must stand still are part of it.
+// have it: the 40 ms for which a file must stand still are part of it.
 func BenchmarkDropToServing(b *testing.B) {
 	for _, c := range []struct{ name, cache string }{{"cold", ""}, {"cached", "compiled"}} {
 		b.Run(c.name, func(b *testing.B) {
