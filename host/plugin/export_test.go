@@ -1,4 +1,7 @@
 package plugin
 
-// Sanitise is sanitise, for its fuzz target.
-var Sanitise = sanitise
+// For fuzz targets.
+var (
+	Sanitise = sanitise
+	Markdown = markdown
+)
