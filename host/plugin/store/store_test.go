@@ -136,6 +136,27 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+func TestWishesWithoutHost(t *testing.T) {
+	m := &plugin.Manifest{
+		Net:  []plugin.NetWish{{Scheme: "smtp", Host: "{endpoint.server}", Reason: "mail"}, {Scheme: "syslog", Host: "Log.example", Port: 6514, Reason: "log"}},
+		Exec: &plugin.ExecWish{Reason: "run"}, Ban: &plugin.ExecWish{Reason: "lock out"}, Syslog: &plugin.ExecWish{Reason: "copy"},
+	}
+	var got []string
+	for _, w := range Wishes(m) {
+		got = append(got, string(w)+"|"+w.Words()+"|"+w.Reason(m))
+	}
+	want := []string{
+		"smtp://{endpoint.server}|smtp://{endpoint.server}|mail", "syslog://log.example:6514|syslog://log.example:6514|log", "exec|scripts (exec)|run",
+		"ban|fail2ban (ban)|lock out", "syslog|this machine's syslog (syslog)|copy",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if r := WishBan.Reason(&plugin.Manifest{Exec: m.Exec}); r != "" {
+		t.Errorf("a wish that is not there has the reason %q", r)
+	}
+}
+
 func TestGrants(t *testing.T) {
 	s := open(t)
 	m := &plugin.Manifest{Net: []plugin.NetWish{{Host: "API.example.org"}, {Scheme: "http", Host: "{endpoint.webhook_URL}", Port: 81}, {Host: "{endpoint.x}"}}}
