@@ -68,6 +68,9 @@ type Settlement struct {
 	// Ambiguous says that the service may have taken it although the attempt failed: a later success is marked as a
 	// possible duplicate.
 	Ambiguous bool
+	// Idempotent says that the service drops repeats of a delivery id: a success is no possible duplicate then, whatever
+	// became of earlier attempts.
+	Idempotent bool
 }
 
 // Hold stops an endpoint: a rate limit, an outage, or a configuration that the service refuses.

@@ -29,6 +29,7 @@ type memory struct {
 	wakes map[string]chan struct{}
 	// settleErr fails so many calls of Settle.
 	settleErr int
+	trouble   error // with this, if it is set
 	starts    map[string][]time.Time
 	digests   int
 }
@@ -122,6 +123,9 @@ func (m *memory) Settle(_ context.Context, ss []alert.Settlement) error {
 	defer m.mu.Unlock()
 	if m.settleErr > 0 {
 		m.settleErr--
+		if m.trouble != nil {
+			return m.trouble
+		}
 		return errors.New("disk full")
 	}
 	for _, s := range ss {

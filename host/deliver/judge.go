@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -143,6 +144,7 @@ func (r *runner) start(it *item, o pdk.Outcome, a answer) settled {
 		s.Status = a.resp.Status
 	}
 	s.Ambiguous = a.err != nil && inDoubt(a.err, it.in.ID)
+	s.Idempotent = r.manifest().Features.Idempotent
 	return s
 }
 
@@ -230,21 +232,35 @@ func (r *runner) settle(ctx context.Context, ss []settled) {
 	r.tell(ctx, ss)
 }
 
-// store settles in the outbox. What cannot be stored stays leased and is sent again after a restart; so it is tried for a
-// while, the end of the pipeline notwithstanding.
+// store settles in the outbox, the end of the pipeline notwithstanding. It tries for a while, and while the outbox says that
+// its trouble passes (a full disk) until the pipeline ends. What cannot be stored stays leased and is sent again after a
+// restart.
 func (r *runner) store(ctx context.Context, ss []alert.Settlement) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
+	keep := context.WithoutCancel(ctx)
 	for try := 1; ; try++ {
-		err := r.p.Outbox.Settle(ctx, ss)
+		one, cancel := context.WithTimeout(keep, settleTimeout)
+		err := r.p.Outbox.Settle(one, ss)
+		cancel()
 		if err == nil {
 			return
 		}
-		if try == settleTries || ctx.Err() != nil {
+		passes, ok := errors.AsType[interface {
+			error
+			Temporary() bool
+		}](err)
+		if try >= settleTries && (!ok || !passes.Temporary() || ctx.Err() != nil) {
 			r.log.Error("cannot store what became of deliveries; they will be sent again after a restart", "deliveries", len(ss), "error", err)
 			return
 		}
-		sleep(ctx, nil, 20*time.Millisecond<<try)
+		if try == settleTries {
+			r.log.Error("cannot store what became of deliveries; trying on", "deliveries", len(ss), "error", err)
+		}
+		pause := 20 * time.Millisecond << min(try, settleTries)
+		if try < settleTries {
+			sleep(keep, nil, pause)
+		} else {
+			sleep(ctx, nil, pause)
+		}
 	}
 }
 

@@ -416,6 +416,58 @@ func TestOutboxTrouble(t *testing.T) {
 	})
 }
 
+type passing struct{ error }
+
+func (passing) Temporary() bool { return true }
+
+// A full disk is waited out for as long as it takes: nothing is sent twice for it. A stop does not wait.
+func TestOutboxFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := newMemory(t)
+		out.settleErr, out.trouble = 500, fmt.Errorf("store: %w", passing{errors.New("the disk is full")})
+		d := out.add("a/ops", "x")
+		b := start(t, out, &executor{}, endpointNamed("a", native{}, plugin.Manifest{}))
+		begin := time.Now()
+		b.untilEmpty(t)
+		if d.state != alert.Delivered || len(b.x.bodies()) != 1 || time.Since(begin) < 30*time.Minute {
+			t.Errorf("%s after %q, %v", d.state, b.x.bodies(), time.Since(begin))
+		}
+		out.mu.Lock()
+		out.settleErr = 1e6
+		out.mu.Unlock()
+		out.add("a/ops", "y")
+		<-time.After(time.Hour)
+		begin = time.Now()
+		b.finish(t)
+		if took := time.Since(begin); took > time.Minute {
+			t.Errorf("the stop took %v", took)
+		}
+	})
+}
+
+// Whether a service drops repeats is told with each settlement.
+func TestIdempotent(t *testing.T) {
+	for _, drops := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			x := &executor{do: func(context.Context, *pdk.Request) (*pdk.Response, *pdk.TransportError) {
+				if n++; n == 1 {
+					return nil, &pdk.TransportError{Stage: egress.StageConnect, Message: "connection lost", Ambiguous: true}
+				}
+				return ok()
+			}}
+			out := newMemory(t)
+			d := out.add("a/ops", "x")
+			b := start(t, out, x, endpointNamed("a", native{}, plugin.Manifest{Features: plugin.Features{Idempotent: drops}}))
+			b.untilEmpty(t)
+			b.finish(t)
+			if len(d.history) != 2 || !d.history[0].Ambiguous || d.history[1].Ambiguous || d.history[1].Idempotent != drops {
+				t.Errorf("%v: %+v", drops, d.history)
+			}
+		})
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	e := endpointNamed("a", native{}, plugin.Manifest{})
 	for name, d := range map[string]Deps{

@@ -42,8 +42,7 @@ func (t *tx) takeAll(ids []alert.ID, now int64) error {
 
 // plainSuccess tells whether a settlement changes nothing but the state, to one of the good ones.
 func plainSuccess(v *alert.Settlement) bool {
-	good := v.State == alert.Delivered || v.State == alert.Accepted || v.State == alert.Duplicate
-	return good && !v.Uncounted && !v.Plain && !v.Ambiguous && v.Reason == "" && v.ProviderID == "" && v.NotBefore.IsZero()
+	return succeeded(v.State) && !v.Uncounted && !v.Plain && !v.Ambiguous && !v.Idempotent && v.Reason == "" && v.ProviderID == "" && v.NotBefore.IsZero()
 }
 
 // settleBulk settles the first bulk ones of a call in one statement; done is false if they have to go one by one.

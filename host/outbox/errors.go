@@ -15,7 +15,7 @@ import (
 var (
 	ErrClosed    = errors.New("the outbox is closed")
 	ErrReadOnly  = errors.New("the outbox was opened for reading only")
-	ErrFull      = errors.New("the disk is full")
+	ErrFull      = error(fullError{})
 	ErrCorrupt   = errors.New("the database is damaged")
 	ErrForeign   = errors.New("it is not an outbox of tocsin")
 	ErrNotFound  = errors.New("no such delivery")
@@ -23,6 +23,12 @@ var (
 	ErrNotDead   = errors.New("only a dead delivery can be queued again")
 	ErrRemoved   = errors.New("its recipient is not configured")
 )
+
+// fullError is a failure that ends by itself once somebody makes room.
+type fullError struct{}
+
+func (fullError) Error() string   { return "the disk is full" }
+func (fullError) Temporary() bool { return true }
 
 // LockedError says that another process owns the outbox.
 type LockedError struct {

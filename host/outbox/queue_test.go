@@ -175,6 +175,22 @@ func TestSettleValidOnes(t *testing.T) {
 	consistent(t, s)
 }
 
+// A service that drops repeats makes no duplicates, whatever became of earlier attempts.
+func TestSettleIdempotent(t *testing.T) {
+	s, _ := fresh(t)
+	put(t, s, flowAlert("x"), "ops@hook")
+	d := lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, Ambiguous: true, Idempotent: true, Reason: "connection lost"})
+	if got, err := s.Show(t.Context(), d.ID); err != nil || !got.History[0].Ambiguous {
+		t.Errorf("%+v, %v", got, err)
+	}
+	lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Delivered, Idempotent: true})
+	if got, err := s.Show(t.Context(), d.ID); err != nil || got.PossibleDuplicate || got.State != alert.Delivered {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // Settlements that are alike share statements; one among them that is not, or that comes twice, is found all the same.
 func TestSettleMany(t *testing.T) {
 	s, _ := fresh(t)

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	sqlSettle = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = ambiguous OR ?6,
+	sqlSettle = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = (ambiguous OR ?6) AND NOT ?9,
 		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END WHERE id = ?1 AND state = 1`
 	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - 1, changed = ?2,
 		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 1`
@@ -48,6 +48,10 @@ func (s *Store) Settle(ctx context.Context, settlements []alert.Settlement) erro
 	return errors.Join(err, s.explain("settle in", errors.Join(bad...)))
 }
 
+func succeeded(st alert.State) bool {
+	return st == alert.Delivered || st == alert.Accepted || st == alert.Duplicate
+}
+
 func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	s.mu.Lock()
 	l, ok := s.leases[v.Delivery]
@@ -77,7 +81,7 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 		n, err = t.execN(sqlUncount, v.Delivery[:], now, notBefore)
 	} else {
 		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(notBefore, 0), now, v.Plain, v.Ambiguous,
-			reason, v.ProviderID)
+			reason, v.ProviderID, v.Idempotent && succeeded(state))
 	}
 	if err != nil {
 		return err

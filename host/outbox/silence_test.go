@@ -273,3 +273,44 @@ func TestUsage(t *testing.T) {
 	ok(t, s.Close())
 	check("after a restart", open(t, s.path, Options{}))
 }
+
+// BenchmarkSilence measures a storm of the same alert: stored while the window is open, and waiting when it opens; an
+// operation is one alert.
+func BenchmarkSilence(b *testing.B) {
+	storm := func(n int) []Entry {
+		es := make([]Entry, n)
+		for i := range es {
+			es[i] = Entry{flowAlert("again"), []alert.Target{{Recipient: "ops", Endpoint: "hook", Silence: "flow/x\tflow\t10.0.0.2\t10.0.0.1"}}}
+		}
+		return es
+	}
+	b.Run("open", func(b *testing.B) {
+		s, _ := hushed(b)
+		ok(b, s.Store(b.Context(), storm(1)))
+		settle(b, s, alert.Settlement{Delivery: lease1(b, s, "hook").ID, State: alert.Delivered})
+		es := storm(b.N)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for len(es) > 0 {
+			n := min(len(es), 100)
+			ok(b, s.Store(b.Context(), es[:n]))
+			es = es[n:]
+		}
+	})
+	b.Run("waiting", func(b *testing.B) {
+		s, _ := hushed(b)
+		s.chunk = 500
+		for left := b.N + 1; left > 0; left -= 2000 {
+			ok(b, s.Store(b.Context(), storm(min(left, 2000))))
+		}
+		b.ReportAllocs()
+		b.ResetTimer()
+		first := lease1(b, s, "hook")
+		leaseN(b, s, "hook", 1, 0) // the others are put off
+		settle(b, s, alert.Settlement{Delivery: first.ID, State: alert.Delivered})
+		for more := true; more; {
+			leaseN(b, s, "hook", 1, 0)
+			_, more, _ = s.Next(b.Context(), "hook")
+		}
+	})
+}
