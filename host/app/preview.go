@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/config"
+	"github.com/tocsin-net/tocsin/host/egress"
 	"github.com/tocsin-net/tocsin/host/outbox"
 	"github.com/tocsin-net/tocsin/host/report"
 	"github.com/tocsin-net/tocsin/pdk"
@@ -291,17 +293,26 @@ func (p *previewer) smtp(r *pdk.SMTPRequest) {
 	p.field("To", strings.Join(r.To, ", "))
 	p.field("Cc", strings.Join(r.Cc, ", "))
 	p.field("Subject", r.Subject)
-	p.field("Message-ID", r.MessageID)
+	p.field("Message-ID", cmp.Or(r.MessageID, "made from the delivery's id"))
 	p.field("References", strings.Join(r.References, ", "))
 	for _, h := range r.Headers {
 		p.field(h.Name, h.Value)
 	}
+	p.field("Auto-Submitted", "auto-generated")
+	if r.HTML != "" || len(r.Attachments) > 0 {
+		p.b.WriteString("\n")
+		p.field("part", "text/plain")
+	}
 	p.text(r.Text)
 	if r.HTML != "" {
+		p.b.WriteString("\n")
 		p.field("part", "text/html")
 		p.text(r.HTML)
 	}
-	for _, a := range r.Attachments {
+	for i, a := range r.Attachments {
+		if i == 0 {
+			p.b.WriteString("\n")
+		}
 		p.field("attachment", fmt.Sprintf("%s, %s, %s", a.Name, a.Type, report.Bytes(uint64(len(a.Data)))))
 	}
 }
@@ -315,25 +326,15 @@ func (p *previewer) syslog(r *pdk.SyslogRequest) {
 		}
 	}
 	p.head(fmt.Sprintf("syslog, %d messages to %s", len(r.Messages), at))
-	p.field("format", r.Format)
-	p.field("framing", r.Framing)
-	for i := range r.Messages {
-		m := &r.Messages[i]
-		p.b.WriteString("\n")
-		p.field("priority", fmt.Sprintf("%d (facility %d, severity %d)", m.Facility*8+m.Severity, m.Facility, m.Severity))
-		p.field("time", time.UnixMilli(m.Time).UTC().Format(time.RFC3339Nano))
-		p.field("host", m.Hostname)
-		p.field("app", m.AppName)
-		p.field("process", m.ProcID)
-		p.field("id", m.MsgID)
-		for _, e := range m.Data {
-			var params []string
-			for _, f := range e.Params {
-				params = append(params, fmt.Sprintf("%s=%q", f.Name, f.Value))
-			}
-			p.field(e.ID, strings.Join(params, " "))
-		}
-		p.field("text", m.Text)
+	if r.Network == "tcp" || r.Network == "tls" {
+		p.field("framing", cmp.Or(r.Framing, "octets"))
+	}
+	frames, err := egress.SyslogFrames(r)
+	if err != nil {
+		p.field("cannot be sent", err.Error())
+	}
+	if len(frames) > 0 {
+		p.text(strings.Join(frames, "\n"))
 	}
 }
 

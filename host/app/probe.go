@@ -412,6 +412,7 @@ func probeStep(kind string, i int, o pdk.Outcome, status int) (good, bad string)
 	switch o {
 	case pdk.Delivered, pdk.Accepted, pdk.Duplicate, pdk.Skipped:
 		return good, ""
+	default:
 	}
 	if step := statusStep(status); step != "" && kind != "exec" {
 		return good, step
@@ -436,7 +437,7 @@ func messageStep(kind string, o pdk.Outcome, status int) string {
 			return stepPost
 		}
 		return cmp.Or(step, stepPayload)
-	case pdk.EndpointBroken, pdk.Retry:
+	default: // endpoint_broken, retry
 		if step == "" && status >= 400 && status <= 499 && !wrongAddress(status) && status != 410 && kind == "http" {
 			step = stepPermission // refused for this recipient: a chat that is gone, a channel without rights
 		}

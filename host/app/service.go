@@ -25,6 +25,7 @@ import (
 	"github.com/tocsin-net/tocsin/host/plugin/store"
 	"github.com/tocsin-net/tocsin/host/route"
 	"github.com/tocsin-net/tocsin/host/sandbox"
+	"github.com/tocsin-net/tocsin/host/secret"
 )
 
 // Deps is what a service needs from outside.
@@ -146,9 +147,14 @@ func newExecutor(cfg *config.Config, log *slog.Logger) (*egress.Executor, error)
 	o := egress.Options{
 		Log: log, ScriptsDir: cfg.Egress.Scripts, AllowPrivate: private,
 		Fail2ban: cfg.Egress.Fail2ban, Fail2banSocket: cfg.Egress.Fail2banSocket, NeverBan: never,
+		SyslogSocket: cfg.Egress.SyslogSocket,
 	}
 	if cfg.Egress.Proxy != "" {
-		if o.Proxy, err = url.Parse(cfg.Egress.Proxy); err != nil {
+		proxy, err := reference(cfg, secret.Open(cfg.DataDir), cfg.Egress.Proxy)
+		if err != nil {
+			return nil, cfg.Problem("egress.proxy", "proxy: "+err.Error())
+		}
+		if o.Proxy, err = url.Parse(proxy); err != nil {
 			return nil, cfg.Problem("egress.proxy", "proxy is no URL: write it like http://proxy.example:3128")
 		}
 	}

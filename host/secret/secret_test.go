@@ -99,8 +99,10 @@ func TestMistakes(t *testing.T) {
 		is   error
 		want []string
 	}{
-		{"missing, near", func(_ *testing.T, s *Store) error { _, err := s.Get("hook-pasword"); return err }, nil,
-			[]string{`there is no secret "hook-pasword"`, `did you mean "hook-password"?`, "tocsin secret set hook-pasword"}},
+		{
+			"missing, near", func(_ *testing.T, s *Store) error { _, err := s.Get("hook-pasword"); return err }, nil,
+			[]string{`there is no secret "hook-pasword"`, `did you mean "hook-password"?`, "tocsin secret set hook-pasword"},
+		},
 		{"missing", func(_ *testing.T, s *Store) error { return s.Remove("zzz") }, nil, []string{`there is no secret "zzz" (tocsin secret set zzz stores it)`}},
 		{"bad name", func(_ *testing.T, s *Store) error { _, err := s.Set("a/b", "x"); return err }, ErrValue, []string{`"a/b"`, "letters, digits"}},
 		{"empty", func(_ *testing.T, s *Store) error { _, err := s.Set("a", ""); return err }, ErrValue, []string{"empty secret"}},

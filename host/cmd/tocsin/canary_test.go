@@ -33,7 +33,7 @@ var canaries = map[string]string{
 	"password": `C4n-pw-é/"+&=<x>\9`, "shared": "C4n-shared-Zq81jd72Hs", "sign": "whsec_C4nSignMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 	"path": "C4nUrlPath0123456789abcd", "query": "C4nUrlQuery0123456789", "userinfo": "C4nUrlUserinfo77",
 	"telegram": "987654321:C4nTelegramTokenabcdefghij0123456789", "token": "C4n+token/é?&=\"x", "key": "C4n-key-of-a-recipient-Jw72",
-	"environment": "C4n-environment-Pd83kx",
+	"environment": "C4n-environment-Pd83kx", "proxy": "C4nProxyPassword5521",
 }
 
 // encoded gives the forms in which a value is looked for, made by other means than the program's own. Of base64 it is the
@@ -245,6 +245,8 @@ func TestNoSecretShown(t *testing.T) {
 		t.Fatalf("the configuration is wrong: %s", out)
 	}
 	check("", "secret", "rotate")
+	write("proxy.toml", strings.Replace(toml.String(), "[api]", "[egress]\nproxy = \"http://u:"+canaries["proxy"]+"@127.0.0.1:4\"\n[api]", 1), 0o600)
+	check("", "recipient", "test", "leaky-fail", "--log-level", "debug", "-c", "proxy.toml")
 	for _, format := range []string{"text", "json"} {
 		out := check("", "run", "-r", capture, "--wait", "0s", "--log-level", "debug", "--log-format", format)
 		if !strings.Contains(out, "‹secret:token›") || !strings.Contains(out, "‹secret:key›") {
