@@ -40,6 +40,7 @@ type syslogConn struct {
 	stream bool
 	born   time.Time
 	used   bool        // it carried messages of another request before
+	spent  bool        // a request ended while it was writing, so its deadline may be set at any time
 	idle   *time.Timer // mu of the pool guards it
 
 	dead chan struct{} // closed by the reader
@@ -121,7 +122,7 @@ func (s *syslogConn) settle(ctx context.Context) error {
 // write sends frames until ctx ends. It gives the number of frames that went whole, and the bytes of the next one that did.
 func (s *syslogConn) write(ctx context.Context, f *syslogFrames) (whole, rest int, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = s.SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer func() { s.spent = !stop() }()
 	if !s.stream {
 		for i := range f.ends {
 			if _, err := s.Write(f.datagram(i)); err != nil {
@@ -195,7 +196,7 @@ func (p *syslogPool) put(k syslogKey, c *syslogConn) {
 	c.used = true
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.kept[k]) >= maxIdleSyslog {
+	if p.closed || c.spent || len(p.kept[k]) >= maxIdleSyslog {
 		c.Close()
 		return
 	}
