@@ -19,7 +19,8 @@ var ErrReference = errors.New("secret reference")
 
 // Resolve reads a parameter's value: "file:PATH" is the content of a file (relative to dir) without its last line break,
 // "env:NAME" an environment variable, and everything else stands for itself. A value that itself begins with "file:" or
-// "env:" has to be put into a file. Errors name the reference and never the content.
+// "env:" has to be put into a file. "secret:NAME" is not for here: package app asks package secret. Errors name the reference
+// and never the content.
 //
 // A file that others may write is refused. One that others may read is not: container secrets are mounted so.
 func Resolve(ref, dir string) (string, error) {
