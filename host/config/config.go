@@ -165,7 +165,11 @@ func (c *Config) fill(dir string) {
 	orElse(&c.Locale, "en")
 	orElse(&c.Plugins.Folder, "plugins.d")
 	orElse(&c.Egress.Scripts, "scripts")
-	for _, p := range []*string{&c.DataDir, &c.Plugins.Folder, &c.Egress.Scripts, &c.Plugins.Cache} {
+	paths := []*string{&c.DataDir, &c.Plugins.Folder, &c.Egress.Scripts, &c.Plugins.Cache, &c.Egress.Fail2banSocket}
+	if strings.ContainsRune(c.Egress.Fail2ban, filepath.Separator) { // a name alone is looked up in PATH
+		paths = append(paths, &c.Egress.Fail2ban)
+	}
+	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

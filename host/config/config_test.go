@@ -32,6 +32,20 @@ actions = ["engage", "release"]
 parameters = { telegram_channel = "-100" }
 `
 
+func TestFail2ban(t *testing.T) {
+	c, err := Parse("/etc/tocsin/tocsin.toml", []byte("[egress]\nfail2ban = \"fail2ban-client\"\nfail2ban_socket = \"f2b.sock\"\nnever_ban = [\"192.0.2.1\", \"2001:db8::/32\"]\n"))
+	if err != nil || c.Egress.Fail2ban != "fail2ban-client" || c.Egress.Fail2banSocket != filepath.Join("/etc/tocsin", "f2b.sock") || len(c.Egress.NeverBan) != 2 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	c, err = Parse("/etc/tocsin/tocsin.toml", []byte("[egress]\nfail2ban = \"bin/fail2ban-client\"\n"))
+	if err != nil || c.Egress.Fail2ban != filepath.Join("/etc/tocsin", "bin", "fail2ban-client") {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if _, err := Parse("tocsin.toml", []byte("[egress]\nnever_ban = [\"gateway\"]\n")); err == nil || !strings.Contains(err.Error(), `tocsin.toml:2: "gateway" is no network`) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestParse(t *testing.T) {
 	c, err := Parse("/etc/tocsin/tocsin.toml", []byte(good))
 	if err != nil {
