@@ -107,7 +107,7 @@ func (ls lives) fits(ctx context.Context, t *endpoint.Type) error {
 			continue
 		}
 		if err := l.fits(ctx, t); err != nil {
-			return err
+			return errors.New(l.secrets.Redact(err.Error())) // a problem may quote a value
 		}
 	}
 	return nil

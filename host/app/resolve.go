@@ -114,9 +114,11 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	if len(r.errs) > before {
 		return nil, false // what a reference stands for is unknown: nothing sound can be said about the rest
 	}
+	quoted := egress.NewSecrets() // a problem may quote a value
+	hide(params, secretNames(pkg)["endpoint"], quoted)
 	for _, p := range pkg.LintParams(r.cfg.Locale, params.real, nil) {
 		if name, ok := cutPart(p, "endpoint"); ok {
-			fail("parameters."+name, "%s", p.Named())
+			fail("parameters."+name, "%s", quoted.Redact(p.Named()))
 		}
 	}
 	if _, err := egress.GrantsFor(pkg.Manifest, params.real); err != nil && len(r.errs) == before {
@@ -211,9 +213,11 @@ func (r *resolver) recipient(k int, pkg *plugin.Package, endpointParams map[stri
 	}
 	p := &part{written: rc.Parameters}
 	p.real = r.references(p.written, func(key string, err error) { fail("parameters."+key, key+": "+err.Error()) })
+	quoted := egress.NewSecrets()
+	hide(*p, secretNames(pkg)["recipient"], quoted)
 	for _, q := range pkg.LintParams(r.cfg.Locale, endpointParams, p.real) {
 		if name, ok := cutPart(q, "recipient"); ok {
-			fail("parameters."+name, q.Named())
+			fail("parameters."+name, quoted.Redact(q.Named()))
 		}
 	}
 	return p
