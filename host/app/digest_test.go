@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/outbox"
+)
+
+// TestDigestAfterAnOutage has a service that is down while alerts pile up: when it is back the first message that it takes
+// is one digest, through the same plug-in, and after it come the severe ones, each on its own.
+func TestDigestAfterAnOutage(t *testing.T) {
+	type message struct {
+		Alerts []struct{ Check, Title, Severity, Message string }
+	}
+	var mu sync.Mutex // guards what follows
+	down, tries := true, 0
+	var got []message
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if tries++; down || err != nil {
+			http.Error(w, "down", http.StatusInternalServerError)
+			return
+		}
+		var m message
+		if err := json.Unmarshal(body, &m); err != nil {
+			t.Errorf("%v in %s", err, body)
+		}
+		got = append(got, m)
+	}))
+	defer srv.Close()
+	cfg := configured(t, srv.URL)
+	over := 20
+	cfg.Delivery.DigestOver = &over
+	cfg.Delivery.DigestAfter = 1 // a nanosecond: all that waits is old
+	drop(t, cfg, batched(t, 1, "0s"))
+	a, err := New(t.Context(), Deps{Config: cfg, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store := func(n int, sev alert.Severity) {
+		var es []outbox.Entry
+		for i := range n {
+			al := benchAlert(i)
+			al.Severity = sev
+			es = append(es, outbox.Entry{Alert: al, Targets: a.router.Route(al, time.Now())})
+		}
+		if err := a.store.Store(t.Context(), es); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store(5, alert.Warning)
+	waitFor(t, "the endpoint to be held", func() bool {
+		hs, err := a.store.Holds(t.Context())
+		return err == nil && len(hs) == 1
+	})
+	store(100, alert.Warning)
+	store(3, alert.Critical)
+	mu.Lock()
+	down = false
+	mu.Unlock()
+	waitFor(t, "all deliveries", func() bool {
+		left, _, err := a.WaitIdle(t.Context())
+		return err == nil && left == 0
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if len(got) != 4 {
+		t.Fatalf("%d messages arrived: %+v", len(got), got)
+	}
+	if d := got[0].Alerts; len(d) != 1 || d[0].Check != "system/digest" || d[0].Title != "Digest of 105 alerts" || !strings.Contains(d[0].Message, "By severity: warning 105") {
+		t.Errorf("the first message was %+v", got[0])
+	}
+	for _, m := range got[1:] {
+		if len(m.Alerts) != 1 || m.Alerts[0].Severity != "critical" {
+			t.Errorf("then came %+v", m)
+		}
+	}
+	counts, err := a.Ledger().Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].Digested != 105 || counts[0].Delivered != 4 || counts[0].Queued+counts[0].Dead != 0 {
+		t.Errorf("the ledger says %+v, %v", counts, err)
+	}
+}
