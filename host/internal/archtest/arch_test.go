@@ -117,6 +117,12 @@ func TestImportDirections(t *testing.T) {
 				return under(i, "capture", "host", "pdk") && !under(i, "host/app", "host/demo", "host/cmd")
 			})...)
 		}
+		if under(path, "host") && !under(path, "host/app", "host/secret") {
+			deny("app alone opens the store of secrets", filter(p.Imports, func(i string) bool { return under(i, "host/secret") })...)
+		}
+		if under(path, "host/secret") {
+			deny("the store of secrets knows nothing of what they are for", filter(p.Imports, func(i string) bool { return under(i, "host", "pdk") && !under(i, "host/internal", "host/secret") })...)
+		}
 		if under(path, "host") && !under(path, "host/app", "host/demo", "host/cmd") {
 			deny("nothing but the command stands above app", filter(p.Imports, func(i string) bool { return under(i, "host/app", "host/cmd") })...)
 		}
