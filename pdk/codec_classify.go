@@ -196,7 +196,7 @@ func (m *LintInput) AppendJSON(dst []byte) []byte {
 	w := writer{dst: dst}
 	w.open()
 	w.params("endpoint", m.Endpoint)
-	if len(m.Recipient) > 0 {
+	if m.Recipient != nil {
 		w.params("recipient", m.Recipient)
 	}
 	return w.close()

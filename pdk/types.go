@@ -240,7 +240,7 @@ func (o Outcome) Valid() bool {
 // LintInput is what the optional lint function is given; it says what a schema cannot.
 type LintInput struct {
 	Endpoint  Params `json:"endpoint"`
-	Recipient Params `json:"recipient,omitempty"` // empty when only the endpoint is checked
+	Recipient Params `json:"recipient,omitempty"` // nil when only the endpoint is checked; a recipient without parameters is empty
 }
 
 // LintOutput lists the problems found.
