@@ -58,7 +58,6 @@ type ABIs []ABI
 // spoken is what this host speaks. Of the endpoint world, package endpoint has an adapter for each entry.
 var spoken = ABIs{
 	{"endpoint", spec.Major, spec.Minor},
-	{"check", 1, 0},
 }
 
 // Spoken are the interfaces that this host speaks.

@@ -91,7 +91,7 @@ func TestManifestAndModule(t *testing.T) {
 
 	parts = goodParts()
 	parts.ABI = "check 1"
-	if got := check(t, parts); !strings.Contains(got, `world: is "endpoint", but the section tocsin.abi says "check"; pack the plug-in again`) {
+	if got := check(t, parts); !strings.Contains(got, `the plug-in needs check ABI 1.0: this tocsin speaks endpoint`) {
 		t.Error(got)
 	}
 

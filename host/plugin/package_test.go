@@ -53,7 +53,7 @@ func TestParseRefusesBadFiles(t *testing.T) {
 		{"memory64", "\x00asm\x01\x00\x00\x00\x02\x08\x01\x01e\x01m\x02\x04\x01", "a memory of 64 bits is not supported"},
 		{"ABI nonsense", head + manifest + custom("tocsin.abi", "endpoint one"), `tocsin.abi: "endpoint one" is no interface; want a world and a version, such as "endpoint 1.1"`},
 		{"ABI of the future", head + manifest + custom("tocsin.abi", "endpoint 2"), "tocsin.abi: the plug-in needs endpoint ABI 2.0: this tocsin speaks endpoint 1.0"},
-		{"unknown world", head + manifest + custom("tocsin.abi", "moon 1"), "the plug-in needs moon ABI 1.0: this tocsin speaks endpoint 1.0 to 1.1 and check 1.0; update tocsin if"},
+		{"unknown world", head + manifest + custom("tocsin.abi", "moon 1"), "the plug-in needs moon ABI 1.0: this tocsin speaks endpoint 1.0 to 1.1; update tocsin if"},
 		{"templates no tar", head + manifest + custom("tocsin.templates", "hello"), "tocsin.templates: the archive cannot be read"},
 		{"no lint", head + manifest + custom("tocsin.abi", "endpoint 1"), "tocsin.lint: the section is missing; write lint.schema.json"},
 		{"no ABI", head + manifest, "tocsin.abi: the section is missing"},
