@@ -67,7 +67,7 @@ func TestServiceIsWatched(t *testing.T) {
 	if err := RetryDeliveries(t.Context(), Listing{Streams: Streams{Out: &out}, Config: cfg.File}, nil, true); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "1 deliveries are queued again: the running service sends them now") {
+	if !strings.Contains(out.String(), "1 delivery is queued again: the running service sends it now") {
 		t.Errorf("retry printed %q", out.String())
 	}
 	waitFor(t, "the delivery", state(alert.Delivered))

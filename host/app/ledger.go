@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -202,7 +203,14 @@ func RetryDeliveries(ctx context.Context, l Listing, ids []string, all bool) (er
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(l.Out, "%d deliveries are queued again: %s\n", n, when)
+	switch n {
+	case 0:
+		_, err = fmt.Fprintln(l.Out, "there is no dead delivery: nothing is queued again")
+	case 1:
+		_, err = fmt.Fprintf(l.Out, "1 delivery is queued again: %s\n", strings.Replace(when, "them", "it", 1))
+	default:
+		_, err = fmt.Fprintf(l.Out, "%d deliveries are queued again: %s\n", n, when)
+	}
 	return err
 }
 

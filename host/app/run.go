@@ -169,6 +169,14 @@ func (c *clearing) Write(b []byte) (int, error) {
 	return c.w.Write(b)
 }
 
+// count writes a number with its noun, as "1 endpoint" or "2 endpoints".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // CheckConfig checks a configuration with its plug-ins and prints what it found.
 func CheckConfig(ctx context.Context, s Streams, path string) error {
 	cfg, err := config.Load(path)
@@ -193,7 +201,7 @@ func CheckConfig(ctx context.Context, s Streams, path string) error {
 	for _, w := range res.warnings {
 		_, _ = fmt.Fprintf(s.Err, "warning: %v\n", w)
 	}
-	_, err = fmt.Fprintf(s.Out, "%s is fine: %d endpoints, %d recipients\n", path, len(cfg.Endpoints), len(cfg.Recipients))
+	_, err = fmt.Fprintf(s.Out, "%s is fine: %s, %s\n", path, count(len(cfg.Endpoints), "endpoint"), count(len(cfg.Recipients), "recipient"))
 	return err
 }
 

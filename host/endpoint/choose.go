@@ -200,6 +200,7 @@ func (t *Type) Prove(ctx context.Context) error {
 		return err
 	}
 	failed := t.RunVectors(ctx, vectors)
+	t.proof = t.module.Stats()
 	var lines []string
 	for _, file := range slices.Sorted(maps.Keys(failed)) {
 		if len(lines) == 3 {
