@@ -1,0 +1,391 @@
+// Package elasticsearch is a stand-in for a node of Elasticsearch on loopback, for tests: it takes _bulk requests as strictly
+// as the service specifies (https://github.com/elastic/elasticsearch-specification), checks documents against the Elastic
+// Common Schema, and answers as the service does, item by item. It keeps documents, and searches nothing.
+package elasticsearch
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Document is a document that was taken.
+type Document struct {
+	Index, ID string
+	Source    map[string]any
+	Failure   bool // it is in the failure store
+}
+
+// Server answers for one node. Use it as an http.Handler. Set its fields before that. Safe for concurrent use.
+type Server struct {
+	// APIKey, or User and Password, are asked for; without either everybody may write.
+	APIKey, User, Password string
+	// Streams are the data streams that there are; FailureStore says that they keep what they cannot map.
+	Streams      []string
+	FailureStore bool
+	// ReadOnly answers 403 to whoever wants to write, as a log-in without privileges gets it.
+	ReadOnly bool
+	// Any takes documents with fields that the Elastic Common Schema does not know, outside of "tocsin" too.
+	Any bool
+	// Mappings give fields another type than the schema does, so that documents conflict with them.
+	Mappings map[string]string
+	// Intercept, if set, may answer a request itself and then returns true; n counts requests to _bulk from 1. Item may answer
+	// for one document: a status other than 0 is its fate.
+	Intercept func(w http.ResponseWriter, n int) bool
+	Item      func(id string, n int) (status int, kind, reason string)
+
+	mu    sync.Mutex // mu guards what follows
+	bulks int
+	sizes []int // documents in each bulk request
+	docs  []Document
+}
+
+// Documents gives a copy of what was taken so far, in order.
+func (s *Server) Documents() []Document {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.docs)
+}
+
+// Bulks gives the number of documents in each request to _bulk so far.
+func (s *Server) Bulks() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sizes)
+}
+
+// Fail writes an error as the service does.
+func Fail(w http.ResponseWriter, status int, kind, reason string) {
+	cause := map[string]any{"type": kind, "reason": reason}
+	write(w, status, map[string]any{
+		"error":  map[string]any{"root_cause": []any{cause}, "type": kind, "reason": reason},
+		"status": status,
+	})
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("X-Elastic-Product", "Elasticsearch")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client is gone: nobody to tell
+}
+
+// ServeHTTP answers GET /, /_security/_authenticate, /_security/user/_has_privileges and /_bulk.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.knows(r) {
+		w.Header().Set("WWW-Authenticate", `ApiKey, Basic realm="security", charset="UTF-8"`)
+		Fail(w, http.StatusUnauthorized, "security_exception", "unable to authenticate with provided credentials and anonymous access is not allowed for this request")
+		return
+	}
+	switch r.Method + " " + r.URL.Path {
+	case "GET /":
+		write(w, http.StatusOK, map[string]any{
+			"name": "node-1", "cluster_name": "stand-in", "tagline": "You Know, for Search",
+			"version": map[string]any{"number": "9.1.0", "build_flavor": "default"},
+		})
+	case "GET /_security/_authenticate":
+		write(w, http.StatusOK, map[string]any{"username": "tocsin", "roles": []string{}, "enabled": true})
+	case "POST /_security/user/_has_privileges":
+		s.hasPrivileges(w, r)
+	case "POST /_bulk", "PUT /_bulk":
+		s.bulk(w, r)
+	default:
+		Fail(w, http.StatusBadRequest, "illegal_argument_exception", fmt.Sprintf("no handler found for uri [%s] and method [%s]", r.URL.Path, r.Method))
+	}
+}
+
+func (s *Server) knows(r *http.Request) bool {
+	switch {
+	case s.APIKey != "":
+		return r.Header.Get("Authorization") == "ApiKey "+s.APIKey
+	case s.User != "":
+		user, password, ok := r.BasicAuth()
+		return ok && user == s.User && password == s.Password
+	}
+	return true
+}
+
+func (s *Server) hasPrivileges(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Index []struct {
+			Names      []string `json:"names"`
+			Privileges []string `json:"privileges"`
+		} `json:"index"`
+	}
+	if err := strictly(r.Body, &q); err != nil || len(q.Index) == 0 {
+		Fail(w, http.StatusBadRequest, "parsing_exception", fmt.Sprint(err))
+		return
+	}
+	index := map[string]any{}
+	for _, i := range q.Index {
+		for _, name := range i.Names {
+			has := map[string]bool{}
+			for _, p := range i.Privileges {
+				has[p] = !s.ReadOnly
+			}
+			index[name] = has
+		}
+	}
+	write(w, http.StatusOK, map[string]any{"username": "tocsin", "has_all_requested": !s.ReadOnly, "cluster": map[string]any{}, "index": index})
+}
+
+func strictly(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// action is the metadata of a create; its other members are left out here because nothing should send them.
+type action struct {
+	Create *struct {
+		Index string `json:"_index"`
+		ID    string `json:"_id"`
+	} `json:"create"`
+}
+
+func (s *Server) bulk(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bulks++
+	if s.Intercept != nil && s.Intercept(w, s.bulks) {
+		return
+	}
+	refuse := func(format string, args ...any) {
+		Fail(w, http.StatusBadRequest, "illegal_argument_exception", fmt.Sprintf(format, args...))
+	}
+	if ct := r.Header.Get("Content-Type"); ct != "application/x-ndjson" && ct != "application/json" {
+		Fail(w, http.StatusNotAcceptable, "media_type_header_exception", "Content-Type header ["+ct+"] is not supported")
+		return
+	}
+	if s.ReadOnly {
+		Fail(w, http.StatusForbidden, "security_exception", "action [indices:data/write/bulk] is unauthorized for user [tocsin]")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 100<<20))
+	if err != nil {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return
+	}
+	if len(body) == 0 || body[len(body)-1] != '\n' {
+		refuse("The bulk request must be terminated by a newline [\\n]")
+		return
+	}
+	lines := bytes.Split(body[:len(body)-1], []byte("\n"))
+	if len(lines)%2 != 0 {
+		refuse("Malformed action/metadata line [%d], there is no document for it", len(lines))
+		return
+	}
+	var items []any
+	failed := false
+	for i := 0; i < len(lines); i += 2 {
+		var a action
+		if err := strictly(bytes.NewReader(lines[i]), &a); err != nil || a.Create == nil {
+			refuse("Malformed action/metadata line [%d], expected a create: %v", i+1, err)
+			return
+		}
+		item := s.create(a.Create.Index, a.Create.ID, lines[i+1])
+		failed = failed || item["error"] != nil
+		items = append(items, map[string]any{"create": item})
+	}
+	s.sizes = append(s.sizes, len(items))
+	answer := map[string]any{"took": 7, "errors": failed, "items": items}
+	if paths := r.URL.Query().Get("filter_path"); paths != "" {
+		answer = filter(answer, strings.Split(paths, ",")).(map[string]any)
+	}
+	write(w, http.StatusOK, answer)
+}
+
+// filter keeps what one of the paths names; "*" stands for any key, and lists are walked through.
+func filter(v any, paths []string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			var deeper []string
+			whole := false
+			for _, p := range paths {
+				head, rest, more := strings.Cut(p, ".")
+				if head != "*" && head != k {
+					continue
+				}
+				if whole = whole || !more; more {
+					deeper = append(deeper, rest)
+				}
+			}
+			if whole {
+				out[k] = e
+			} else if deeper != nil {
+				if e = filter(e, deeper); e != nil {
+					out[k] = e
+				}
+			}
+		}
+		if len(out) == 0 {
+			return nil
+		}
+		return out
+	case []any:
+		out := make([]any, 0, len(v))
+		for _, e := range v {
+			if e = filter(e, paths); e != nil {
+				out = append(out, e)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// indexName follows the rules for names of indexes; those of Elasticsearch allow a little more.
+var indexName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,254}$`)
+
+// create stores one document, or says why not. The caller holds mu.
+func (s *Server) create(index, id string, line []byte) map[string]any {
+	item := map[string]any{"_index": index, "_id": id}
+	no := func(status int, kind, format string, args ...any) map[string]any {
+		item["status"] = status
+		item["error"] = map[string]any{"type": kind, "reason": fmt.Sprintf(format, args...), "index": index}
+		return item
+	}
+	stream := slices.Contains(s.Streams, index)
+	var source map[string]any
+	err := json.Unmarshal(line, &source)
+	if s.Item != nil {
+		if status, kind, reason := s.Item(id, s.bulks); status != 0 {
+			return no(status, kind, "%s", reason)
+		}
+	}
+	switch {
+	case !indexName.MatchString(index):
+		return no(http.StatusBadRequest, "invalid_index_name_exception", "Invalid index name [%s]", index)
+	case id == "" || len(id) > 512:
+		return no(http.StatusBadRequest, "illegal_argument_exception", "id [%s] is empty or too long, must be no longer than 512 bytes", id)
+	case err != nil:
+		return no(http.StatusBadRequest, "document_parsing_exception", "[1:1] failed to parse: %v", err)
+	case stream && source["@timestamp"] == nil:
+		return no(http.StatusBadRequest, "document_parsing_exception", "data stream timestamp field [@timestamp] is missing")
+	}
+	for i := range s.docs {
+		if d := &s.docs[i]; d.ID == id && d.Index == index && !d.Failure {
+			return no(http.StatusConflict, "version_conflict_engine_exception", "[%s]: version conflict, document already exists (current version [1])", id)
+		}
+	}
+	doc := Document{Index: index, ID: id, Source: source}
+	if problem := s.check("", source); problem != "" {
+		if !stream || !s.FailureStore {
+			if stream {
+				item["failure_store"] = "not_enabled"
+			}
+			return no(http.StatusBadRequest, "document_parsing_exception", "[1:2] %s in document with id '%s'", problem, id)
+		}
+		doc.Failure = true
+		item["failure_store"] = "used"
+	}
+	s.docs = append(s.docs, doc)
+	item["status"], item["result"], item["_version"] = http.StatusCreated, "created", 1
+	return item
+}
+
+//go:embed ecs.tsv
+var ecs string
+
+type field struct {
+	kind string
+	list bool
+}
+
+var fields = sync.OnceValue(func() map[string]field {
+	out := map[string]field{}
+	for line := range strings.Lines(ecs) {
+		if name, rest, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && !strings.HasPrefix(line, "#") {
+			kind, list, _ := strings.Cut(rest, "\t")
+			out[name] = field{kind, list == "array"}
+		}
+	}
+	return out
+})
+
+// allowed are the values that the schema allows for fields that it restricts.
+var allowed = map[string][]string{
+	"event.kind": {"alert", "asset", "enrichment", "event", "metric", "state", "pipeline_error", "signal"},
+	"event.category": {
+		"api", "authentication", "configuration", "database", "driver", "email", "file", "host", "iam", "intrusion_detection",
+		"library", "malware", "network", "package", "process", "registry", "session", "threat", "vulnerability", "web",
+	},
+	"event.type": {
+		"access", "admin", "allowed", "change", "connection", "creation", "deletion", "denied", "device", "end", "error", "group",
+		"indicator", "info", "installation", "protocol", "start", "user",
+	},
+	"network.direction": {"ingress", "egress", "inbound", "outbound", "internal", "external", "unknown"},
+}
+
+// check says what of a document does not fit the schema, or is "".
+func (s *Server) check(path string, v any) string {
+	if m, ok := v.(map[string]any); ok {
+		for k, e := range m {
+			if problem := s.check(strings.TrimPrefix(path+"."+k, "."), e); problem != "" {
+				return problem
+			}
+		}
+		return ""
+	}
+	f, known := fields()[path]
+	if kind := s.Mappings[path]; kind != "" {
+		f, known = field{kind, f.list}, true
+	}
+	list, isList := v.([]any)
+	switch {
+	case !known && (s.Any || strings.HasPrefix(path, "tocsin.")):
+		return ""
+	case !known:
+		return fmt.Sprintf("mapping set to strict, dynamic introduction of [%s] is not allowed", path)
+	case isList != f.list && !s.Any:
+		return fmt.Sprintf("field [%s] is a list: %v, and the schema says: %v", path, isList, f.list)
+	case !isList:
+		list = []any{v}
+	}
+	for _, e := range list {
+		if !fits(f.kind, e) {
+			return fmt.Sprintf("failed to parse field [%s] of type [%s]", path, f.kind)
+		}
+		if values := allowed[path]; values != nil && !s.Any && !slices.Contains(values, fmt.Sprint(e)) {
+			return fmt.Sprintf("field [%s] may not be [%v]", path, e)
+		}
+	}
+	return ""
+}
+
+func fits(kind string, v any) bool {
+	text, isText := v.(string)
+	n, isNumber := v.(float64)
+	switch kind {
+	case "ip":
+		_, err := netip.ParseAddr(text)
+		return isText && err == nil
+	case "date":
+		_, err := time.Parse(time.RFC3339Nano, text)
+		return isText && err == nil
+	case "long":
+		if isText {
+			_, err := strconv.ParseInt(text, 10, 64)
+			return err == nil
+		}
+		return isNumber && n == float64(int64(n))
+	case "float":
+		return isNumber
+	case "boolean":
+		_, ok := v.(bool)
+		return ok
+	}
+	return isText && len(text) <= 32766 // Lucene's limit for a term
+}
