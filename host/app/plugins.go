@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,9 +46,20 @@ func BuildPlugins(ctx context.Context, s Streams, names []string, out string) er
 	return nil
 }
 
-// PackPlugin puts the files of a development folder into a module.
-func PackPlugin(s Streams, module, dir, out string) error {
-	wasm, err := os.ReadFile(module)
+// PackPlugin puts the files of a development folder into a module. Without a module it is the one that plug-ins without code
+// share, built from the clone that the working folder lies in.
+func PackPlugin(ctx context.Context, s Streams, module, dir, out string) error {
+	var wasm []byte
+	var err error
+	named := module
+	if module == "" {
+		if wasm, err = build.Shared(ctx, "."); errors.Is(err, build.ErrNoSource) {
+			err = fmt.Errorf("%w; elsewhere name a module: any plug-in of this kind serves, such as plugins.d/ntfy.wasm", err)
+		}
+		module = "the shared module"
+	} else {
+		wasm, err = os.ReadFile(module)
+	}
 	if err != nil {
 		return err
 	}
@@ -54,7 +67,7 @@ func PackPlugin(s Streams, module, dir, out string) error {
 	if err != nil {
 		return err
 	}
-	p, err := plugin.Parse(module, packed)
+	p, err := plugin.Parse(cmp.Or(named, dir), packed)
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,7 @@ func (p *Package) checkManifest() []Problem {
 		c.need("syslog.reason", m.Syslog.Reason, "tell administrators why the plug-in writes to the machine's own syslog")
 	}
 	c.outcomes()
+	c.recipe()
 	return c.problems
 }
 

@@ -26,6 +26,8 @@ type Manifest struct {
 	Syslog   *ExecWish         `toml:"syslog"`   // asks to write to the machine's own syslog socket
 	Outcomes map[string]string `toml:"outcomes"` // "2xx", "429", "exit 0" ... to an outcome of pdk.Outcome
 	Features Features          `toml:"features"`
+	// Request says what to send and what answers mean, for a plug-in without code of its own: see package pdk/recipe.
+	Request map[string]any `toml:"request"`
 }
 
 // Message says what message.tmpl renders.

@@ -41,6 +41,15 @@ func Pack(wasm []byte, parts Parts) ([]byte, error) {
 		parts.ABI = lowest.String()
 	}
 	out := append(make([]byte, 0, len(wasm)+64<<10), bareModule(wasm, m)...)
+	if slot := slotOf(out); slot != nil {
+		m, err := loosely(parts.Manifest)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", fileManifest, err)
+		}
+		if err := fillSlot(slot, m.Request); err != nil {
+			return nil, err
+		}
+	}
 	for _, part := range []struct {
 		name  string
 		body  []byte
@@ -101,7 +110,13 @@ func appendU32(b []byte, v uint32) []byte {
 }
 
 // Module is the module without tocsin's own sections: what Pack was given.
-func (p *Package) Module() []byte { return bareModule(p.Wasm, p.module) }
+func (p *Package) Module() []byte {
+	bare := bareModule(p.Wasm, p.module)
+	if slot := slotOf(bare); slot != nil {
+		_ = fillSlot(slot, nil) // nothing fits everywhere
+	}
+	return bare
+}
 
 // Signed gives the SHA-256 of what the signature is for: every byte before the section tocsin.sig, which is the last. It is
 // not verified. The second result is false if there is no signature.

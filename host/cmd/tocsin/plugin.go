@@ -19,10 +19,19 @@ func pluginCommand(s app.Streams) *cobra.Command {
 
 	var packOut string
 	pack := &cobra.Command{
-		Use: "pack MODULE.wasm FOLDER", Short: "Put manifest, schema, templates and locales of FOLDER into a module", Args: cobra.ExactArgs(2),
-		Long:    "pack writes one .wasm that carries everything in custom sections. The same input gives the same bytes.",
-		Example: "  tocsin plugin pack out.wasm manifests/telegram -o plugins.d/telegram.wasm",
-		RunE:    func(_ *cobra.Command, args []string) error { return app.PackPlugin(s, args[0], args[1], packOut) },
+		Use: "pack [MODULE.wasm] FOLDER", Short: "Put manifest, schema, templates and locales of FOLDER into a module", Args: cobra.RangeArgs(1, 2),
+		Long: `pack writes one .wasm that carries everything in custom sections. The same input gives the same bytes.
+
+Without a module it is the one that plug-ins without code share: those whose manifest says in [request] what to send. In a clone it is
+built; elsewhere name any plug-in of that kind as the module.`,
+		Example: "  tocsin plugin pack out.wasm manifests/telegram -o plugins.d/telegram.wasm\n  tocsin plugin pack my-pager/",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			module := ""
+			if len(args) == 2 {
+				module = args[0]
+			}
+			return app.PackPlugin(cmd.Context(), s, module, args[len(args)-1], packOut)
+		},
 	}
 	pack.Flags().StringVarP(&packOut, "out", "o", "", "the file to write (default: NAME.wasm, named by the manifest)")
 

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-net/tocsin/host/plugin"
@@ -67,7 +68,22 @@ func declares(gomod []byte) bool {
 	return false
 }
 
-// Names lists the plug-ins that have both source and manifest below root, sorted.
+// shared is the source of the module that plug-ins without source of their own share; their manifest has [request].
+const shared = "recipe"
+
+// Source is the folder below plugins that a plug-in's module is built from: its own, or the shared one. Empty: there is neither.
+func Source(root, name string) string {
+	if info, err := os.Stat(filepath.Join(root, "plugins", name)); err == nil && info.IsDir() {
+		return name
+	}
+	var m struct{ Request map[string]any }
+	if _, err := toml.DecodeFile(filepath.Join(root, "manifests", name, "manifest.toml"), &m); err != nil || m.Request == nil {
+		return ""
+	}
+	return shared
+}
+
+// Names lists the plug-ins below root that have a manifest and can be built, sorted.
 func Names(root string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(root, "manifests"))
 	if err != nil {
@@ -75,7 +91,7 @@ func Names(root string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if info, err := os.Stat(filepath.Join(root, "plugins", e.Name())); e.IsDir() && err == nil && info.IsDir() {
+		if e.IsDir() && Source(root, e.Name()) != "" {
 			names = append(names, e.Name())
 		}
 	}
@@ -104,8 +120,9 @@ func All(ctx context.Context, root, out string, progress io.Writer) ([]Built, er
 		errs []error
 		g    errgroup.Group
 	)
+	compileShared := sync.OnceValues(func() ([]byte, error) { return compile(ctx, top, shared) })
 	make1 := func(name string) {
-		b, err := One(ctx, top, name, out)
+		b, err := one(ctx, top, name, out, compileShared)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
@@ -138,15 +155,27 @@ func All(ctx context.Context, root, out string, progress io.Writer) ([]Built, er
 // One builds one plug-in and writes it to out/<name>.wasm, in one step: readers see the old file or the new one. A file that
 // holds the same bytes already is left alone. A package that fails its own check is an error and not written.
 func One(ctx context.Context, root, name, out string) (Built, error) {
-	start := time.Now()
 	top, err := Root(root)
 	if err != nil {
 		return Built{}, err
 	}
+	return one(ctx, top, name, out, func() ([]byte, error) { return compile(ctx, top, shared) })
+}
+
+func one(ctx context.Context, top, name, out string, compileShared func() ([]byte, error)) (Built, error) {
+	start := time.Now()
 	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
 		return Built{}, fmt.Errorf("%q is no plug-in's name", name)
 	}
-	wasm, err := compile(ctx, top, name)
+	source := Source(top, name)
+	if source == "" {
+		return Built{}, fmt.Errorf("plug-in %s: there is no folder plugins/%s in %s, and no [request] in its manifest", name, name, top)
+	}
+	compileOwn := func() ([]byte, error) { return compile(ctx, top, source) }
+	if source == shared {
+		compileOwn = compileShared
+	}
+	wasm, err := compileOwn()
 	if err != nil {
 		return Built{}, err
 	}
@@ -188,6 +217,15 @@ func check(name string, packed []byte) error {
 		bad = append(bad, fmt.Errorf("manifests/%s/manifest.toml: name: is %q, but the folder is %s", name, p.Name(), name))
 	}
 	return errors.Join(bad...)
+}
+
+// Shared builds the module that plug-ins without source of their own share, of the source tree that root lies in.
+func Shared(ctx context.Context, root string) ([]byte, error) {
+	top, err := Root(root)
+	if err != nil {
+		return nil, err
+	}
+	return compile(ctx, top, shared)
 }
 
 // compile makes the module of plugins/<name>. The same source and Go release give the same bytes on every machine.

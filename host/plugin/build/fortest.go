@@ -99,7 +99,8 @@ func cached(ctx context.Context, name string) (*plugin.Package, error) {
 func sourceKey(top, name string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version())
-	for _, dir := range []string{"go.mod", "pdk", "plugins/" + name, "plugins/" + name + "/testdata/vectors", "manifests/" + name, "host/plugin"} {
+	source := "plugins/" + Source(top, name)
+	for _, dir := range []string{"go.mod", "pdk", source, source + "/testdata/vectors", "manifests/" + name, "host/plugin"} {
 		err := filepath.WalkDir(filepath.Join(top, filepath.FromSlash(dir)), func(path string, e fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // a plug-in without vectors
