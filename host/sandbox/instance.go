@@ -33,14 +33,16 @@ type instance struct {
 	logs   guestLog
 	calls  int
 	broken bool // not to be used again
-	// fuelLeft is meter.FuelExport. Asking for it each time would make a stack each time.
-	fuelLeft api.Function
+	// exports are the functions called so far. Asking for one makes a stack for it, which costs as much as a small call.
+	exports map[string]api.Function
+	// ctx is that of all calls: it tells the host functions and the SDK whose they are.
+	ctx context.Context //nolint:containedctx // it is made once, for it holds values only and no caller's end
 }
 
 // instance makes a new instance and initialises it: no files, arguments, environment or network, a clock that stands
 // still but for a tick at each reading, and the same random numbers each time, as is wazero's default.
 func (m *Module) instance(ctx context.Context) (*instance, error) {
-	in := &instance{m: m, logs: guestLog{log: m.log}}
+	in := &instance{m: m, logs: guestLog{log: m.log}, exports: map[string]api.Function{}}
 	in.env.plugin, in.env.logs, in.env.hasMemory = m.name, &in.logs, m.hasMemory
 	ctx = in.context(context.WithoutCancel(ctx))
 	in.env.begin("_initialize", nil, arenaSpare, hostCalls, time.Now().Add(m.limits.Timeout))
@@ -52,6 +54,8 @@ func (m *Module) instance(ctx context.Context) (*instance, error) {
 		return nil, m.startError(in, err)
 	}
 	in.plugin = p
+	// The SDK's wrapper of host functions looks for the plug-in under this key.
+	in.ctx = context.WithValue(in.context(context.Background()), extism.PluginCtxKey("plugin"), p)
 	// The SDK initialises a module with its first call of anything. This one is watched, so that the guest is known.
 	if _, _, err := p.CallWithContext(ctx, meter.YieldExport, nil); err != nil {
 		return nil, errors.Join(m.startError(in, err), p.CloseWithContext(ctx))
@@ -79,19 +83,34 @@ func (in *instance) context(ctx context.Context) context.Context {
 }
 
 // used is the fuel that the last call used; 0 if the guest ended itself.
-func (in *instance) used(ctx context.Context) int64 {
+func (in *instance) used() int64 {
 	g := in.env.guest
 	if g == nil || g.IsClosed() {
 		return 0
 	}
-	if in.fuelLeft == nil {
-		in.fuelLeft = g.ExportedFunction(meter.FuelExport)
-	}
-	res, err := in.fuelLeft.Call(ctx)
-	if err != nil || len(res) != 1 {
+	left, err := in.invoke(meter.FuelExport)
+	if err != nil {
 		return 0
 	}
-	return max(0, int64(in.m.limits.Fuel)-max(0, int64(res[0])))
+	return max(0, int64(in.m.limits.Fuel)-max(0, int64(left)))
+}
+
+// invoke calls an export of the initialised guest and gives what it returns. It does by itself what remains of the SDK's call
+// here: input, output and error texts go through the host functions of this package.
+func (in *instance) invoke(export string) (uint64, error) {
+	f := in.exports[export]
+	if f == nil {
+		if f = in.env.guest.ExportedFunction(export); f == nil {
+			return 0, fmt.Errorf("it has no export %s", export)
+		}
+		if d := f.Definition(); len(d.ParamTypes()) > 0 || len(d.ResultTypes()) > 1 {
+			return 0, fmt.Errorf("its export %s takes %d values and gives %d; it must take none and give one", export, len(d.ParamTypes()), len(d.ResultTypes()))
+		}
+		in.exports[export] = f
+	}
+	var stack [1]uint64
+	err := f.CallWithStack(in.ctx, stack[:])
+	return stack[0], err
 }
 
 // memory is the size of the guest's memory in bytes; 0 if it has none.
@@ -102,23 +121,19 @@ func (in *instance) memory() int64 {
 	return int64(in.env.guest.Memory().Size())
 }
 
-func (in *instance) call(ctx context.Context, export string, input []byte) ([]byte, error) {
+func (in *instance) call(export string, input []byte) ([]byte, error) {
 	m := in.m
 	in.calls++
 	deadline := time.Now().Add(m.limits.Timeout)
 	in.env.begin(export, input, 2*m.limits.MaxOutput+arenaSpare, hostCalls, deadline)
 	in.logs.begin(m.limits.LogBytes)
-	ctx = in.context(context.WithoutCancel(ctx))
-	code, _, err := in.plugin.CallWithContext(ctx, export, nil)
-	m.stats.fuel.Add(in.used(ctx))
-	if err == nil && in.env.guest != nil && in.env.guest.IsClosed() {
-		err = sys.NewExitError(0) // The SDK takes exit code 0 for success, but the instance is gone.
-	}
+	code, err := in.invoke(export)
+	m.stats.fuel.Add(in.used())
 	if err != nil {
 		in.broken = true
-		return nil, in.cause(ctx, export, in.explain(export, err))
+		return nil, in.cause(export, in.explain(export, err))
 	}
-	switch code {
+	switch uint32(code) {
 	case 0:
 		return in.output(export)
 	case codeNotOffered:
@@ -134,17 +149,17 @@ func (in *instance) call(ctx context.Context, export string, input []byte) ([]by
 }
 
 // cause asks, after a trap, whether it was the meter that ended the call.
-func (in *instance) cause(ctx context.Context, export string, err error) error {
+func (in *instance) cause(export string, err error) error {
 	var trap *TrapError
 	if !errors.As(err, &trap) || in.env.stopped != nil || in.env.guest != nil && in.env.guest.IsClosed() {
 		return err
 	}
-	code, _, asked := in.plugin.CallWithContext(ctx, meter.TrapExport, nil)
+	code, asked := in.invoke(meter.TrapExport)
 	switch {
 	case asked != nil:
-	case code == meter.TrapNoFuel:
+	case int32(code) == meter.TrapNoFuel:
 		return &FuelError{in.m.name, export, "instructions"}
-	case code == meter.TrapTooDeep:
+	case int32(code) == meter.TrapTooDeep:
 		return &FuelError{in.m.name, export, "nested calls"}
 	}
 	return err

@@ -145,7 +145,7 @@ func (m *Module) Call(ctx context.Context, export string, input []byte) ([]byte,
 		return nil, err
 	}
 	began := time.Now()
-	out, err := in.call(ctx, export, input)
+	out, err := in.call(export, input)
 	m.stats.calls.Add(1)
 	m.stats.nanos.Add(int64(time.Since(began)))
 	m.count(err)
