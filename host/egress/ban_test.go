@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -26,9 +25,6 @@ func ban(action string, addresses ...string) *pdk.Request {
 // fakeClient is a fail2ban-client that writes its arguments to a file and behaves as told.
 func fakeClient(t *testing.T, behaviour string) (path, log string) {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("needs a POSIX shell")
-	}
 	dir := t.TempDir()
 	log = filepath.Join(dir, "log")
 	script(t, dir, "fail2ban-client", "#!/bin/sh\nprintf '%s\\n' \"$*\" >>"+log+"\n"+behaviour+"\n", 0o755)
