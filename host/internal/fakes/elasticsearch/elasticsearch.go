@@ -48,6 +48,7 @@ type Server struct {
 	bulks int
 	sizes []int // documents in each bulk request
 	docs  []Document
+	there map[[2]string]bool // index and id of what is in an index
 }
 
 // Documents gives a copy of what was taken so far, in order.
@@ -275,10 +276,8 @@ func (s *Server) create(index, id string, line []byte) map[string]any {
 	case stream && source["@timestamp"] == nil:
 		return no(http.StatusBadRequest, "document_parsing_exception", "data stream timestamp field [@timestamp] is missing")
 	}
-	for i := range s.docs {
-		if d := &s.docs[i]; d.ID == id && d.Index == index && !d.Failure {
-			return no(http.StatusConflict, "version_conflict_engine_exception", "[%s]: version conflict, document already exists (current version [1])", id)
-		}
+	if s.there[[2]string{index, id}] {
+		return no(http.StatusConflict, "version_conflict_engine_exception", "[%s]: version conflict, document already exists (current version [1])", id)
 	}
 	doc := Document{Index: index, ID: id, Source: source}
 	if problem := s.check("", source); problem != "" {
@@ -292,6 +291,10 @@ func (s *Server) create(index, id string, line []byte) map[string]any {
 		item["failure_store"] = "used"
 	}
 	s.docs = append(s.docs, doc)
+	if s.there == nil {
+		s.there = map[[2]string]bool{}
+	}
+	s.there[[2]string{index, id}] = !doc.Failure
 	item["status"], item["result"], item["_version"] = http.StatusCreated, "created", 1
 	return item
 }
