@@ -73,7 +73,7 @@ func checkSMTP(path string, m *pdk.SMTPRequest) error {
 
 func checkSyslog(path string, deliveries []string, s *pdk.SyslogRequest) error {
 	switch {
-	case len(s.Messages) == 0:
+	case len(s.Messages) == 0 && len(deliveries) > 0: // without both, a probe makes the connection and no more
 		return problem(path+".messages", "it is empty")
 	case s.Network == "local" && s.Host != "":
 		return problem(path+".host", "it is set, and the network is local")

@@ -55,6 +55,15 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// A request without messages belongs to a probe, which has no deliveries: it connects and no more.
+func TestSyslogProbe(t *testing.T) {
+	for _, s := range []*pdk.SyslogRequest{{Network: "tcp", Host: "h"}, {Network: "local"}} {
+		if err := checkSyslog("steps[0].request.syslog", nil, s); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestByRules has what the host decides where there is no classify.
 func TestByRules(t *testing.T) {
 	mail := func(status int, phase string, parts ...pdk.Part) *pdk.Response {
