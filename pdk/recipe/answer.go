@@ -105,7 +105,11 @@ func (r *Recipe) verdict(in *pdk.ClassifyInput) pdk.Verdict {
 			return pdk.Verdict{Outcome: pdk.Retry, Reason: said + ", but not as this service does: check the address, and proxies on the way"}
 		}
 	}
-	return r.ruled(&answer{outcome: byStatus(status)}, in, body, said)
+	a := answer{outcome: byStatus(status)}
+	if status >= 300 && status <= 399 {
+		a.hint = "requests are not redirected: put the new address into the configuration"
+	}
+	return r.ruled(&a, in, body, said)
 }
 
 // ruled is the verdict of one rule.
@@ -178,7 +182,7 @@ func (r *Recipe) id(body any) string {
 func (r *Recipe) quote(body any, text string) string {
 	for _, p := range r.said {
 		if v, ok := p.find(body); ok && !empty(v) {
-			return pdk.TruncateRunes(oneLine(plain(v)), 300)
+			return pdk.TruncateRunes(strings.TrimRight(oneLine(plain(v)), "."), 300)
 		}
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")

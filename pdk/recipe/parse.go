@@ -272,7 +272,7 @@ func (t *table) node(path string, v any, c *call) node {
 
 // text reads a text with placeholders. A brace that shall be sent is written twice.
 func (t *table) text(key, s string, c *call, url bool) *text {
-	out := &text{}
+	out := &text{url: url}
 	lit := ""
 	flush := func() {
 		if lit != "" {

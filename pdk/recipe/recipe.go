@@ -67,6 +67,12 @@ func Parse(table map[string]any) (*Recipe, []pdk.Problem) {
 	r.send = t.call()
 	if sub := t.sub("release"); sub != nil {
 		r.release = sub.call()
+		if v := sub.get("always"); v != nil {
+			var ok bool
+			if r.release.always, ok = v.(bool); !ok {
+				sub.bad("always", "must be true or false")
+			}
+		}
 		sub.done()
 	}
 	for _, sub := range t.list("answers") {
@@ -187,6 +193,7 @@ type call struct {
 	form    []pair
 	body    *text
 	names   []string // of the values it asks for
+	always  bool     // a release goes this way even if what it changes is not known
 }
 
 type pair struct {
@@ -201,7 +208,7 @@ func (c *call) asks(prefix string) bool {
 // possible tells whether a release can be sent this way: what it changes must be known, and if that was not to be found once, the
 // release goes out as a message of its own.
 func (c *call) possible(d *pdk.Delivery) bool {
-	return !c.asks("provider_id") || d.ProviderID != "" && (d.Attempt <= 1 || d.Plain)
+	return c.always || !c.asks("provider_id") || d.ProviderID != "" && (d.Attempt <= 1 || d.Plain)
 }
 
 // request makes the request, and a key that two requests share which differ in their bodies alone.

@@ -55,7 +55,7 @@ func delivery(action string) pdk.Delivery {
 func TestRender(t *testing.T) {
 	r := parsed(t, good)
 	in := &pdk.RenderInput{
-		Endpoint: pdk.Params{"url": "https://x.example", "token": "tocsin-secret-1"}, Recipient: pdk.Params{"room": "!a/../b:c\r\n", "tags": []any{"p", "q"}},
+		Endpoint: pdk.Params{"url": "https://x.example/", "token": "tocsin-secret-1"}, Recipient: pdk.Params{"room": "!a/../b:c\r\n", "tags": []any{"p", "q"}},
 		Deliveries: []pdk.Delivery{delivery("engage")},
 	}
 	out, err := r.render(in)
@@ -72,6 +72,13 @@ func TestRender(t *testing.T) {
 		t.Errorf("body:\n%s\nwant:\n%s", h.Body, want)
 	}
 	if got := fmt.Sprint(h.Headers); got != "[{Content-Type application/json} {Authorization Bearer tocsin-secret-1} {X-Fixed a {b}}]" {
+		t.Error(got)
+	}
+
+	if got := quiet("a@b @ALL @here@everyone@"); got != "a@b @\u200bALL @\u200bhere@\u200beveryone@" {
+		t.Errorf("%q", got)
+	}
+	if got := string(compact([]byte("{ \"a b\\\" c\" :\n[1 ,\t2]}"))); got != `{"a b\" c":[1,2]}` {
 		t.Error(got)
 	}
 
@@ -132,7 +139,7 @@ func TestClassify(t *testing.T) {
 		{"probe 99999999999999999999", 200, `{}`, "delivered 0 "},
 		{"release", 404, ``, "retry 0 the server answered 404"},
 		{"", 404, "a\x00b\nc", "endpoint_broken 0 the server answered 404: a b"},
-		{"", 302, ``, "endpoint_broken 0 the server answered 302"},
+		{"", 302, ``, "endpoint_broken 0 the server answered 302; requests are not redirected: put the new address into the configuration"},
 		{"", 418, ``, "rejected 0 the server answered 418"},
 		{"", 503, ``, "retry 0 the server answered 503"},
 	} {
@@ -179,6 +186,7 @@ func TestMistakes(t *testing.T) {
 		`{"url":"x","probe":[{"title":"t","url":"x","json":{"a":"{text}"}}]}`: "request.probe[0]: text is not known in a probe",
 		`{"url":"x","release":{"url":"{provider_id|path}"}}`:                  "request.provider_id: is missing",
 		`{"url":"x{provider_id|path}"}`:                                       "provider_id is known on a release only",
+		`{"url":"x","release":{"url":"x","always":"yes"}}`:                    "request.release.always: must be true or false",
 		`{"url":"x","batch":"array"}`:                                         "request.batch: an array is made of bodies in json",
 	} {
 		_, problems := Parse(fromJSON(t, text))

@@ -51,7 +51,7 @@ func (s *scope) lookup(name string) any {
 		return nil
 	case "alert":
 		if rest == "" {
-			return raw(d.Alert.Raw)
+			return raw(compact(d.Alert.Raw))
 		}
 		if s.alert == nil {
 			v, _ := pdk.ParseJSON(d.Alert.Raw)
@@ -62,6 +62,26 @@ func (s *scope) lookup(name string) any {
 		return s.alert[rest]
 	}
 	return nil
+}
+
+// compact takes the space between the tokens of JSON away, so that it is one line.
+func compact(b []byte) []byte {
+	out, quoted := make([]byte, 0, len(b)), false
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		switch {
+		case quoted && c == '\\' && i+1 < len(b):
+			out = append(out, c)
+			i++
+			c = b[i]
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t'):
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 func empty(v any) bool {
@@ -108,7 +128,7 @@ type filter struct{ name, arg string }
 // The filters, with what their argument is; empty: they have none.
 var filterArgs = map[string]string{
 	"path": "", "runes": "a number", "bytes": "a number", "words": "the name of a table of words", "or": "another value",
-	"text": "", "strip": "", "br": "", "upper": "", "lower": "", "marked": "",
+	"text": "", "strip": "", "br": "", "upper": "", "lower": "", "marked": "", "escape": "", "quiet": "",
 }
 
 func (v *value) value(s *scope) any {
@@ -155,6 +175,13 @@ func (f filter) apply(x any, s *scope) any {
 			return t
 		}
 		return strip(t)
+	case "escape": // of a plain text that goes where HTML is read
+		if !s.delivery.Plain {
+			return t
+		}
+		return pdk.EscapeHTML(t)
+	case "quiet":
+		return quiet(t)
 	case "br":
 		return strings.ReplaceAll(t, "\n", "<br>")
 	case "upper":
@@ -163,6 +190,29 @@ func (f filter) apply(x any, s *scope) any {
 		return strings.ToLower(t)
 	}
 	return t // text
+}
+
+// everybody are the words that call everyone in a room.
+var everybody = []string{"channel", "all", "here", "everyone"}
+
+// quiet keeps a text from calling everyone, by an invisible space after the at sign.
+func quiet(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '@')
+		if i < 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i+1])
+		s = s[i+1:]
+		for _, w := range everybody {
+			if len(s) >= len(w) && strings.EqualFold(s[:len(w)], w) {
+				b.WriteString("\u200b")
+				break
+			}
+		}
+	}
 }
 
 var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&#34;", `"`, "&#39;", "'", "&amp;", "&")
@@ -191,6 +241,7 @@ func strip(s string) string {
 type text struct {
 	parts []part
 	needs *value // its one value: a header without it is left out
+	url   bool
 }
 
 type part struct {
@@ -202,7 +253,11 @@ func (t *text) write(s *scope) string {
 	var b strings.Builder
 	for _, p := range t.parts {
 		if p.value == nil {
-			b.WriteString(p.literal)
+			lit := p.literal
+			if t.url && strings.HasPrefix(lit, "/") && strings.HasSuffix(b.String(), "/") {
+				lit = lit[1:] // users end an address with a slash or do not
+			}
+			b.WriteString(lit)
 			continue
 		}
 		b.WriteString(plain(p.value.value(s)))
