@@ -1,0 +1,235 @@
+// Package thehive is a stand-in for TheHive's API on loopback, for tests: it makes and changes alerts as strictly as the
+// service's OpenAPI document (version 5.7.3) says, refuses repeats as the service does, and keeps what it was sent.
+package thehive
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Alert is an alert that was made.
+type Alert struct {
+	ID, Organisation string
+	Fields           map[string]any   // as sent, with later changes
+	Observables      []map[string]any // as sent
+	Changed          int              // how often
+}
+
+// Server answers for one user. Use it as an http.Handler. Set its fields before that. Safe for concurrent use.
+type Server struct {
+	Token string // the user's API key
+	// Organisations are those of the user; the first is the one without a header. Empty: "soc".
+	Organisations []string
+	// Permissions are the user's; nil: those of an analyst.
+	Permissions []string
+	// Intercept, if set, may answer a request itself and then returns true; n counts requests from 1.
+	Intercept func(w http.ResponseWriter, r *http.Request, n int) bool
+
+	mu     sync.Mutex // mu guards what follows
+	calls  int
+	alerts []Alert
+}
+
+// Alerts gives a copy of what was made so far, in order.
+func (s *Server) Alerts() []Alert {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.alerts)
+}
+
+// Remove deletes all alerts.
+func (s *Server) Remove() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alerts = nil
+}
+
+// Fail writes an error as the service does.
+func Fail(w http.ResponseWriter, status int, kind, message string) {
+	write(w, status, map[string]any{"type": kind, "message": message})
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if v != nil {
+		_ = json.NewEncoder(w).Encode(v) // the client is gone: nobody to tell
+	}
+}
+
+// ServeHTTP answers POST /api/v1/alert, PATCH /api/v1/alert/{id} and GET /api/v1/user/current.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if s.Intercept != nil && s.Intercept(w, r, s.calls) {
+		return
+	}
+	if r.Header.Get("Authorization") != "Bearer "+s.Token {
+		Fail(w, http.StatusUnauthorized, "AuthenticationError", "Authentication failure")
+		return
+	}
+	organisations, permissions := s.Organisations, s.Permissions
+	if organisations == nil {
+		organisations = []string{"soc"}
+	}
+	if permissions == nil {
+		permissions = []string{"manageAlert/create", "manageAlert/update"}
+	}
+	org := organisations[0]
+	if h := r.Header.Get("X-Organisation"); h != "" {
+		org = h
+	}
+	if !slices.Contains(organisations, org) {
+		Fail(w, http.StatusForbidden, "AuthorizationError", "You are not member of the organisation "+org)
+		return
+	}
+	id, one := strings.CutPrefix(r.URL.Path, "/api/v1/alert/")
+	may := func(p string) bool {
+		if !slices.Contains(permissions, p) {
+			Fail(w, http.StatusForbidden, "AuthorizationError", "Your are not authorized to do this action, permission "+p+" is needed")
+			return false
+		}
+		return true
+	}
+	switch {
+	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/user/current":
+		write(w, http.StatusOK, map[string]any{
+			"_id": "~4", "_createdBy": "admin", "_createdAt": 1640000000000, "login": "tocsin@example.org", "name": "tocsin", "hasKey": true,
+			"hasPassword": false, "hasMFA": false, "locked": false, "profile": "analyst", "permissions": permissions, "organisation": org,
+			"type": "Service", "extraData": map[string]any{},
+		})
+	case r.Method == http.MethodPost && r.URL.Path == "/api/v1/alert":
+		if may("manageAlert/create") {
+			s.create(w, r, org)
+		}
+	case r.Method == http.MethodPatch && one:
+		if may("manageAlert/update") {
+			s.update(w, r, id)
+		}
+	default:
+		Fail(w, http.StatusNotFound, "NotFoundError", "Not found")
+	}
+}
+
+//go:embed schema.json
+var facts []byte
+
+var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(facts))
+	if err != nil {
+		panic(err) // the file is part of the program
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("thehive.json", doc); err != nil {
+		panic(err)
+	}
+	out := map[string]*jsonschema.Schema{}
+	for _, name := range []string{"InputCreateAlert", "InputUpdateAlert"} {
+		out[name] = c.MustCompile("thehive.json#/$defs/" + name)
+	}
+	return out
+})
+
+// read takes a body that the schema of a name allows, or answers why not.
+func read(w http.ResponseWriter, r *http.Request, name string) map[string]any {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 8<<20))
+	if err != nil {
+		Fail(w, http.StatusRequestEntityTooLarge, "BadRequest", "the body is too large")
+		return nil
+	}
+	if ct := r.Header.Get("Content-Type"); ct != "application/json" {
+		Fail(w, http.StatusBadRequest, "BadRequest", "Content-Type is "+ct)
+		return nil
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err == nil {
+		err = schemas()[name].Validate(v)
+	}
+	if err != nil {
+		Fail(w, http.StatusBadRequest, "AttributeCheckingError", err.Error())
+		return nil
+	}
+	return v.(map[string]any)
+}
+
+// dataTypes are the types of observables that a new installation has, but for "file".
+var dataTypes = []string{
+	"autonomous-system", "domain", "filename", "fqdn", "hash", "hostname", "ip", "mail", "mail-subject", "other", "regexp", "registry",
+	"uri_path", "url", "user-agent",
+}
+
+// statuses are those of alerts that a new installation has.
+var statuses = []string{"New", "InProgress", "Pending", "Imported", "Ignored", "Duplicated"}
+
+func (s *Server) create(w http.ResponseWriter, r *http.Request, org string) {
+	v := read(w, r, "InputCreateAlert")
+	if v == nil {
+		return
+	}
+	a := Alert{ID: fmt.Sprintf("~%d", 4096+8*len(s.alerts)), Organisation: org, Fields: v}
+	seen := map[string]bool{}
+	list, _ := v["observables"].([]any)
+	for _, e := range list {
+		o := e.(map[string]any)
+		kind, data := o["dataType"].(string), fmt.Sprint(o["data"])
+		switch {
+		case !slices.Contains(dataTypes, kind):
+			Fail(w, http.StatusBadRequest, "BadRequest", "Observable type "+kind+" not found")
+			return
+		case seen[data]: // as version 4 does it
+			Fail(w, http.StatusBadRequest, "CreateError", "Observable already exists")
+			return
+		}
+		seen[data] = true
+		a.Observables = append(a.Observables, o)
+	}
+	for i := range s.alerts {
+		old := &s.alerts[i]
+		if old.Organisation == org && old.Fields["type"] == v["type"] && old.Fields["source"] == v["source"] && old.Fields["sourceRef"] == v["sourceRef"] {
+			Fail(w, http.StatusBadRequest, "CreateError", fmt.Sprintf("Alert %v:%v:%v already exist in organisation", v["type"], v["source"], v["sourceRef"]))
+			return
+		}
+	}
+	if status, ok := v["status"].(string); ok && !slices.Contains(statuses, status) {
+		Fail(w, http.StatusBadRequest, "BadRequest", "Alert status "+status+" not found")
+		return
+	}
+	s.alerts = append(s.alerts, a)
+	answer := map[string]any{"_id": a.ID, "_type": "Alert", "status": "New", "stage": "New", "observableCount": len(a.Observables)}
+	for _, k := range []string{"type", "source", "sourceRef", "title", "severity"} {
+		answer[k] = v[k]
+	}
+	write(w, http.StatusCreated, answer)
+}
+
+func (s *Server) update(w http.ResponseWriter, r *http.Request, id string) {
+	v := read(w, r, "InputUpdateAlert")
+	if v == nil {
+		return
+	}
+	if status, ok := v["status"].(string); ok && !slices.Contains(statuses, status) {
+		Fail(w, http.StatusBadRequest, "BadRequest", "Alert status "+status+" not found")
+		return
+	}
+	for i := range s.alerts {
+		if a := &s.alerts[i]; a.ID == id {
+			a.Fields = maps.Clone(a.Fields) // others may hold the old one
+			maps.Copy(a.Fields, v)
+			a.Changed++
+			write(w, http.StatusNoContent, nil)
+			return
+		}
+	}
+	Fail(w, http.StatusNotFound, "NotFoundError", "Alert not found")
+}
