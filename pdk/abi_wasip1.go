@@ -34,14 +34,30 @@ func exportLint() int32 { return export(ExportLint) }
 //go:wasmexport probe
 func exportProbe() int32 { return export(ExportProbe) }
 
+// The texts of the last call, whose room the next one uses. A module serves one call at a time.
+var input, output []byte
+
+// maxKept bounds what is kept of them, in bytes: a large batch is rare, and memory is short.
+const maxKept = 256 << 10
+
 func export(name string) int32 {
 	if served == nil {
 		hostErrorWrite("the module did not call pdk.Serve in an init function")
 		return CodeFailed
 	}
-	in := make([]byte, hostInputLength())
-	hostInputRead(unsafe.Pointer(unsafe.SliceData(in)), uint32(len(in)))
-	out, err := served.Call(name, in)
+	n := int(hostInputLength())
+	if cap(input) < n {
+		input = make([]byte, n)
+	}
+	in := input[:n]
+	hostInputRead(unsafe.Pointer(unsafe.SliceData(in)), uint32(n))
+	out, err := served.appendCall(output[:0], name, in)
+	if cap(input) > maxKept {
+		input = nil
+	}
+	if output = out[:0]; cap(output) > maxKept {
+		output = nil
+	}
 	if errors.Is(err, ErrNotOffered) {
 		return CodeNotOffered
 	}

@@ -6,7 +6,8 @@ package pdk
 // DecodeJSON reads a message. Unknown keys are skipped, null counts as missing. The error is a *SyntaxError that names
 // the path of the value at fault.
 func (m *RenderInput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {
@@ -24,7 +25,7 @@ func (m *RenderInput) DecodeJSON(b []byte) error {
 		case "deliveries":
 			for ok := r.array(); ok; {
 				if ok = r.elem(); ok {
-					m.Deliveries = append(m.Deliveries, Delivery{})
+					m.Deliveries = grown(m.Deliveries, len(r.b)-r.pos)
 					r.delivery(&m.Deliveries[len(m.Deliveries)-1])
 				}
 			}
@@ -33,6 +34,20 @@ func (m *RenderInput) DecodeJSON(b []byte) error {
 		}
 	}
 	return r.end()
+}
+
+// grown adds a delivery. When there is no room for it, it makes room for as many as may follow in the text that is left: a
+// delivery is large, and growing step by step copies and clears a batch several times.
+func grown(d []Delivery, left int) []Delivery {
+	const least = 100 // bytes of a delivery: its names and its id
+	if len(d) == cap(d) {
+		more := left/least + 1
+		if len(d) == 0 {
+			more = min(more, 1+left/1000) // with its alert it takes as much
+		}
+		d = append(make([]Delivery, 0, len(d)+more), d...)
+	}
+	return append(d, Delivery{})
 }
 
 func (r *reader) params(p *Params) {
@@ -76,7 +91,8 @@ func (r *reader) delivery(d *Delivery) {
 
 // DecodeJSON reads an alert and keeps a copy of b in Raw.
 func (a *Alert) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	r.alert(a)
 	if err := r.end(); err != nil {
 		return err
@@ -272,7 +288,8 @@ func (a *Alert) AppendJSON(dst []byte) []byte {
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *RenderOutput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {

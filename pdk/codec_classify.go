@@ -2,7 +2,8 @@ package pdk
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *ClassifyInput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {
@@ -148,7 +149,8 @@ func (m *ClassifyInput) AppendJSON(dst []byte) []byte {
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *ClassifyOutput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {
@@ -173,7 +175,8 @@ func (m *ClassifyOutput) AppendJSON(dst []byte) []byte {
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *LintInput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {
@@ -204,7 +207,8 @@ func (m *LintInput) AppendJSON(dst []byte) []byte {
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *LintOutput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {
@@ -240,7 +244,8 @@ func (m *LintOutput) AppendJSON(dst []byte) []byte {
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *ProbeInput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {
@@ -277,7 +282,8 @@ func (m *ProbeInput) AppendJSON(dst []byte) []byte {
 
 // DecodeJSON reads a message; see RenderInput.DecodeJSON.
 func (m *ProbeOutput) DecodeJSON(b []byte) error {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	for ok := r.object(); ok; {
 		var k string
 		if k, ok = r.key(); !ok {

@@ -37,6 +37,12 @@ type Endpoint struct {
 // Call runs the function behind an export on the JSON of its input and gives the JSON of its output, as the host would
 // see it. A panic becomes an error. It is how both a module and a native test run an endpoint.
 func (e *Endpoint) Call(export string, input []byte) (output []byte, err error) {
+	return e.appendCall(nil, export, input)
+}
+
+// appendCall is Call that writes its output behind dst, or to a new slice if that has too little room. The output shares nothing
+// with the input.
+func (e *Endpoint) appendCall(dst []byte, export string, input []byte) (output []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			output, err = nil, errors.New("panic: "+panicText(p))
@@ -44,13 +50,13 @@ func (e *Endpoint) Call(export string, input []byte) (output []byte, err error) 
 	}()
 	switch {
 	case export == ExportRender && e.Render != nil:
-		return call(input, new(RenderInput), e.Render)
+		return call(dst, input, new(RenderInput), e.Render)
 	case export == ExportClassify && e.Classify != nil:
-		return call(input, new(ClassifyInput), e.Classify)
+		return call(dst, input, new(ClassifyInput), e.Classify)
 	case export == ExportLint && e.Lint != nil:
-		return call(input, new(LintInput), e.Lint)
+		return call(dst, input, new(LintInput), e.Lint)
 	case export == ExportProbe && e.Probe != nil:
-		return call(input, new(ProbeInput), e.Probe)
+		return call(dst, input, new(ProbeInput), e.Probe)
 	}
 	return nil, ErrNotOffered
 }
@@ -58,7 +64,7 @@ func (e *Endpoint) Call(export string, input []byte) (output []byte, err error) 
 func call[In interface{ DecodeJSON([]byte) error }, Out any, P interface {
 	*Out
 	AppendJSON([]byte) []byte
-}](input []byte, in In, f func(In) (P, error)) ([]byte, error) {
+}](dst, input []byte, in In, f func(In) (P, error)) ([]byte, error) {
 	if err := in.DecodeJSON(input); err != nil {
 		return nil, err
 	}
@@ -69,7 +75,10 @@ func call[In interface{ DecodeJSON([]byte) error }, Out any, P interface {
 	if out == nil {
 		return nil, errors.New("the function returned neither a result nor an error")
 	}
-	return out.AppendJSON(make([]byte, 0, 2*len(input))), nil
+	if cap(dst)-len(dst) < 2*len(input) {
+		dst = append(make([]byte, 0, len(dst)+2*len(input)), dst...)
+	}
+	return out.AppendJSON(dst), nil
 }
 
 func panicText(p any) string {

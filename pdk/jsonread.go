@@ -33,6 +33,9 @@ type segment struct {
 	array bool
 }
 
+// steps is room for the path of a reader, on the stack of whoever makes it: all messages fit in.
+type steps [8]segment
+
 // reader reads a JSON text (RFC 8259) value by value, without reflection. The first error sticks: from then on every
 // call returns at once, so callers check it once, at the end.
 type reader struct {
@@ -587,7 +590,8 @@ func (r *reader) end() error {
 // ParseJSON reads any JSON text: the result is a string, float64, bool, nil, []any or map[string]any. The error is a
 // *SyntaxError.
 func ParseJSON(b []byte) (any, error) {
-	r := reader{b: string(b)}
+	var own steps
+	r := reader{b: string(b), path: own[:0]}
 	v := r.any()
 	if err := r.end(); err != nil {
 		return nil, err

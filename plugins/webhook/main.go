@@ -46,7 +46,7 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 	req := &pdk.HTTPRequest{
 		Method:  "POST",
 		URL:     p.String("webhook_url", ""),
-		Headers: []pdk.Header{{Name: "Content-Type", Value: "application/json"}},
+		Headers: append(make([]pdk.Header, 0, 4), pdk.Header{Name: "Content-Type", Value: "application/json"}),
 		Body:    string(body),
 	}
 	for _, line := range p.Strings("headers") {
