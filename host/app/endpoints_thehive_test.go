@@ -1,0 +1,155 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/thehive"
+)
+
+const hiveKey = "k7Jd0Zq3s6-test-key"
+
+// hive serves a stand-in, and gives the parameters of an endpoint for it.
+func hive(t testing.TB, s *thehive.Server, h http.Handler) (params string) {
+	t.Helper()
+	s.Token = hiveKey
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return fmt.Sprintf(`thehive_url = %q, thehive_token = %q`, srv.URL, hiveKey)
+}
+
+// TestTheHive sends alerts through the real module to a strict stand-in: a flow with its observables, a condition that begins
+// and ends, one whose answer is lost, and one that is refused with its observables.
+func TestTheHive(t *testing.T) {
+	at := time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
+	lost, refused := expired(2, at), expired(3, at)
+	lost.Title, refused.Title = "Lost answer", "Refused once"
+	refused.Message = strings.Repeat("<script>\u202e@everyone*_[\r\n🚨", 5000)
+	s := &thehive.Server{Intercept: func(w http.ResponseWriter, _ *http.Request, n int) bool {
+		if n == 1 {
+			w.Header().Set("Retry-After", "1")
+			thehive.Fail(w, http.StatusTooManyRequests, "TooManyRequests", "slow down")
+		}
+		return n == 1
+	}}
+	var once atomic.Bool
+	params := hive(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		switch text := string(body); {
+		case strings.Contains(text, "Refused once") && strings.Contains(text, "observables"):
+			thehive.Fail(w, http.StatusBadRequest, "CreateError", "Observable already exists")
+		case strings.Contains(text, "Lost answer") && len(s.Alerts()) > 0 && once.CompareAndSwap(false, true):
+			s.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler) // the connection breaks
+		default:
+			s.ServeHTTP(w, r)
+		}
+	}))
+	a := serviceFor(t, "thehive", params+`, thehive_obs_mail = "noc@example.org"`, "")
+	flow, begin := expired(1, at), scanning(alert.Engage, at)
+	for id, r := range sendAll(t, a, flow, begin, lost, refused) {
+		switch {
+		case id == lost.ID && once.Load():
+			if r.State != alert.Duplicate {
+				t.Errorf("the lost answer: %v, %s", r.State, r.Reason)
+			}
+		case r.State != alert.Delivered || r.ProviderID == "":
+			t.Errorf("%s: %v, %q, %s", id, r.State, r.ProviderID, r.Reason)
+		}
+	}
+	if !once.Load() {
+		t.Error("no answer was lost")
+	}
+	end := scanning(alert.Release, at.Add(time.Minute))
+	if r := sendAll(t, a, end)[end.ID]; r == nil || r.State != alert.Delivered {
+		t.Errorf("the end: %+v", r)
+	}
+	all := map[string]thehive.Alert{}
+	for _, m := range s.Alerts() {
+		all[fmt.Sprint(m.Fields["sourceRef"])] = m
+	}
+	if len(all) != 4 || len(s.Alerts()) != 4 {
+		t.Errorf("%d alerts", len(s.Alerts()))
+	}
+	f := all[flow.ID.String()]
+	kinds := map[string]string{}
+	for _, o := range f.Observables {
+		kinds[fmt.Sprint(o["data"])] = fmt.Sprint(o["dataType"])
+	}
+	if kinds["10.0.0.1"] != "ip" || kinds["203.0.113.20"] != "ip" || kinds["expired.example"] != "domain" || kinds["noc@example.org"] != "mail" {
+		t.Errorf("observables %v", kinds)
+	}
+	if text := fmt.Sprint(f.Fields["description"]); !strings.Contains(text, "**Error**") || !strings.Contains(text, "Renew the certificate") {
+		t.Errorf("description:\n%s", text)
+	}
+	b := all[begin.ID.String()]
+	if b.Changed != 1 || b.Fields["status"] != "Ignored" || !strings.Contains(fmt.Sprint(b.Fields["summary"]), "1 min") {
+		t.Errorf("the condition that ended: %+v", b)
+	}
+	if m := all[refused.ID.String()]; m.Observables != nil || len(fmt.Sprint(m.Fields["description"])) > 40_000 {
+		t.Errorf("the refused one: %d observables", len(m.Observables))
+	}
+}
+
+func TestTheHiveProbe(t *testing.T) {
+	s := &thehive.Server{Organisations: []string{"soc", "SOC Pisa"}}
+	params := hive(t, s, s)
+	for _, c := range []struct {
+		name, params, recipient string
+		may                     []string
+		step, want              string
+	}{
+		{"fine", params, `thehive_org = "SOC Pisa"`, nil, "", "may it make alerts?"},
+		{"wrong key", strings.Replace(params, hiveKey, "another-key", 1), "", nil, "auth", "check thehive_token"},
+		{"may not", params, "", []string{"manageComment"}, "auth", "manageAlert/create"},
+		{"another organisation", params, `thehive_org = "SOC Roma"`, nil, "auth", "not member of the organisation SOC Roma"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.Permissions = c.may
+			before := len(s.Alerts())
+			out, err := tryOut(t, configuredFor(t, "thehive", c.params, c.recipient))
+			if (err == nil) != (c.step == "") || !strings.Contains(out, c.want) || strings.Contains(out, hiveKey) {
+				t.Errorf("error %v\n%s", err, out)
+			}
+			if c.step != "" && len(s.Alerts()) != before {
+				t.Error("the probe made an alert")
+			}
+		})
+	}
+}
+
+// BenchmarkTheHive measures alerts from the ledger to a server that checks and takes everything.
+func BenchmarkTheHive(b *testing.B) {
+	s := &thehive.Server{}
+	taken := make(chan struct{}, 1024)
+	a := serviceFor(b, "thehive", hive(b, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(w, r)
+		taken <- struct{}{}
+	})), "")
+	k := newKeeper(b.Context(), a)
+	const round = 200
+	for b.Loop() {
+		s.Remove()
+		raise(b, k, round, 50)
+		for range round {
+			<-taken
+		}
+	}
+	b.ReportMetric(round*float64(b.N)/b.Elapsed().Seconds(), "alerts/s")
+	b.StopTimer()
+	if err := k.close(); err != nil {
+		b.Fatal(err)
+	}
+}
