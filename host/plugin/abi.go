@@ -147,6 +147,7 @@ var since = []struct {
 	{ABI{"endpoint", 1, 1}, `[[net]] scheme = "syslog"`, func(m *Manifest) bool { return m.wantsNet("syslog") }},
 	{ABI{"endpoint", 1, 1}, "[syslog]", func(m *Manifest) bool { return m.Syslog != nil }},
 	{ABI{"endpoint", 1, 1}, "[ban]", func(m *Manifest) bool { return m.Ban != nil }},
+	{ABI{"endpoint", 1, 1}, "[message] pass_alerts", func(m *Manifest) bool { return m.Message.PassAlerts }},
 	{ABI{"endpoint", 1, 1}, "[request]", func(m *Manifest) bool { return m.Request != nil }},
 }
 
@@ -156,7 +157,7 @@ func (m *Manifest) wantsNet(scheme string) bool {
 
 // loosely reads of a manifest what least looks at. Of the right form or not is for Parse to say, and all of it at once.
 func loosely(text []byte) (*Manifest, error) {
-	var head struct{ World, Net, Ban, Syslog, Request any }
+	var head struct{ World, Net, Ban, Syslog, Message, Request any }
 	if _, err := toml.Decode(string(text), &head); err != nil {
 		return nil, err
 	}
@@ -172,6 +173,9 @@ func loosely(text []byte) (*Manifest, error) {
 	}
 	if head.Syslog != nil {
 		m.Syslog = new(ExecWish)
+	}
+	if message, ok := head.Message.(map[string]any); ok {
+		m.Message.PassAlerts, _ = message["pass_alerts"].(bool)
 	}
 	m.Request, _ = head.Request.(map[string]any)
 	return m, nil
