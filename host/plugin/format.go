@@ -42,6 +42,15 @@ var formats = map[string]*format{
 		link:    func(text, url string) markup { return markup("[" + escapeMarkdown(text) + "](<" + url + ">)") },
 		visible: identity,
 	},
+	// basic_markdown is for services with a few marks (bold, code, links, headings, quotes) and no way to escape them.
+	"basic_markdown": {
+		escape:  lookAlikes,
+		bold:    around("**", lookAlikes),
+		italic:  func(s string) markup { return markup(lookAlikes(s)) },
+		code:    around("`", lookAlikes),
+		link:    func(text, url string) markup { return markup("[" + lookAlikes(text) + "](" + parens.Replace(url) + ")") },
+		visible: identity,
+	},
 	"mrkdwn": {
 		escape:  escapeSlack,
 		bold:    around("*", escapeSlack),
@@ -57,7 +66,7 @@ var formats = map[string]*format{
 }
 
 func formatNames() []string {
-	return []string{"text", "html", "basic_html", "markdown", "mrkdwn", "json"}
+	return []string{"text", "html", "basic_html", "markdown", "basic_markdown", "mrkdwn", "json"}
 }
 
 func identity(s string) string { return s }
@@ -111,6 +120,15 @@ func escapeMarkdown(s string) string {
 	}
 	return noMentions(b.String())
 }
+
+// alike replaces each mark by a character that looks like it and is none. Of brackets only those that would make a link are
+// concerned, since an IPv6 address with a port has them too.
+var (
+	alike  = strings.NewReplacer("*", "\u2217", "`", "ˋ", "<", "＜", ">", "＞", "#", "＃", "&", "＆", "](", "］(")
+	parens = strings.NewReplacer("(", "%28", ")", "%29")
+)
+
+func lookAlikes(s string) string { return noMentions(alike.Replace(s)) }
 
 // escapeSlack escapes the three characters that Slack's mrkdwn reserves.
 func escapeSlack(s string) string {

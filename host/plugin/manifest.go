@@ -32,7 +32,7 @@ type Manifest struct {
 
 // Message says what message.tmpl renders.
 type Message struct {
-	Format string `toml:"format"` // text (default), html, basic_html (only & < > escaped, inline elements), markdown, mrkdwn (Slack), json: names the escaping
+	Format string `toml:"format"` // text (default), html, basic_html (only & < > escaped, inline elements), markdown, basic_markdown (few marks, no escapes: look-alikes), mrkdwn (Slack), json: names the escaping
 	// MaxLength bounds the rendered text, counted in Unit after entities are parsed; 0 means no bound.
 	MaxLength int    `toml:"max_length"`
 	Unit      string `toml:"unit"` // runes (default), bytes, utf16

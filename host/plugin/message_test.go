@@ -87,6 +87,7 @@ func TestEscaping(t *testing.T) {
 		{"html", "a&lt;b&gt;&amp;&#34;&#39;`*_[x](y)|~\\ @everyone  [31mgnp\ufffd"},
 		{"basic_html", "a&lt;b&gt;&amp;\"'`*_[x](y)|~\\ @everyone  [31mgnp\ufffd"},
 		{"markdown", "a\\<b\\>\\&\"'\\`\\*\\_\\[x\\](y)\\|\\~\\\\ @\u200beveryone  \\[31mgnp\ufffd"},
+		{"basic_markdown", "a＜b＞＆\"'ˋ\u2217_[x］(y)|~\\ @\u200beveryone  [31mgnp\ufffd"},
 		{"mrkdwn", "a&lt;b&gt;&amp;\"'`*_[x](y)|~\\ @\u200beveryone  [31mgnp\ufffd"},
 		{"json", `a\u003cb\u003e\u0026\"'` + "`*_[x](y)|~\\\\ @everyone  [31mgnp\ufffd"},
 	} {
@@ -106,6 +107,7 @@ func TestMarks(t *testing.T) {
 		{"text", "a<`b|a<`b|a<`b|a<`b https://x.example/?a=1&b=2||7"},
 		{"html", "<b>a&lt;`b</b>|<i>a&lt;`b</i>|<code>a&lt;`b</code>|<a href=\"https://x.example/?a=1&amp;b=2\">a&lt;`b</a>||<b>7</b>"},
 		{"markdown", "**a\\<\\`b**|*a\\<\\`b*|`a<ˋb`|[a\\<\\`b](<https://x.example/?a=1&b=2>)||**7**"},
+		{"basic_markdown", "**a＜ˋb**|a＜ˋb|`a＜ˋb`|[a＜ˋb](https://x.example/?a=1&b=2)||**7**"},
 		{"mrkdwn", "*a&lt;`b*|_a&lt;`b_|`a&lt;ˋb`|<https://x.example/?a=1&amp;b=2|a&lt;`b>||*7*"},
 	} {
 		p := parse(t, withMessage(tc.format, tmpl))
@@ -190,7 +192,7 @@ func TestBadTemplates(t *testing.T) {
 // TestDefaultMessage has no template of its own at all.
 func TestDefaultMessage(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{"text", "html", "basic_html", "markdown", "mrkdwn"} {
+	for _, format := range []string{"text", "html", "basic_html", "markdown", "basic_markdown", "mrkdwn"} {
 		parts := withMessage(format, "")
 		differ(t, check(t, parts), "")
 		if got := render(t, parse(t, parts), sample(t, "MAC address"), "en", true).Text; !strings.HasPrefix(got, "🔵 New device · Notice\n") {
@@ -207,7 +209,7 @@ func TestLengthLimit(t *testing.T) {
 		"runes": utf8.RuneCountInString, "bytes": func(s string) int { return len(s) },
 		"utf16": func(s string) int { return len(utf16.Encode([]rune(s))) },
 	}
-	for _, format := range []string{"text", "basic_html", "markdown", "mrkdwn"} {
+	for _, format := range []string{"text", "basic_html", "markdown", "basic_markdown", "mrkdwn"} {
 		for unit, count := range measure {
 			for _, limit := range []int{200, 1000} {
 				parts := withMessage(format, "")
@@ -301,7 +303,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("&amp;", "\xff", "`", `{{define "text"}}{{range .bytes}}{{.}}{{end}}{{template "parties" .}}{{end}}`, uint8(2))
 	f.Add("", "", "", `{{define "a"}}{{template "a" .}}{{end}}{{define "text"}}{{template "a" .}}{{end}}`, uint8(3))
 	f.Add("", "", "", `{{define "text"}}{{range $i, $x := .bytes}}{{break}}{{end}}{{with $y := print .info}}{{$y | code | bold}}{{end}}{{end}}`, uint8(4))
-	formats := []string{"text", "html", "basic_html", "markdown", "mrkdwn", "json"}
+	formats := []string{"text", "html", "basic_html", "markdown", "mrkdwn", "json", "basic_markdown"}
 	f.Fuzz(func(t *testing.T, message, info, hostname, tmpl string, format uint8) {
 		parts := withMessage(formats[int(format)%len(formats)], tmpl)
 		parts.Manifest = append(parts.Manifest, "max_length = 500\n"...)
