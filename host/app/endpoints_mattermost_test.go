@@ -1,0 +1,140 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/mattermost"
+	"github.com/tocsin-net/tocsin/host/plugin"
+)
+
+const (
+	mattermostToken = "tokentokentokentokentokent"
+	mattermostTown  = "4xp9fdt77pncbef59f4k1qe83o"
+	mattermostOther = "6xp9fdt77pncbef59f4k1qe83o"
+)
+
+func mattermostFake() *mattermost.Server {
+	return &mattermost.Server{Token: mattermostToken, Channels: []mattermost.Channel{{ID: mattermostTown, Member: true}, {ID: mattermostOther}}}
+}
+
+func mattermostParams(url string) string {
+	return fmt.Sprintf("mattermost_url = %q, mattermost_token = %q", url+"/", mattermostToken)
+}
+
+func inChannel(id string) string { return fmt.Sprintf("mattermost_channelname = %q", id) }
+
+// critically makes an alert critical.
+func critically(a *alert.Alert) *alert.Alert {
+	a.Severity, a.Score = alert.Critical, 200
+	return a
+}
+
+// TestMattermost sends alerts through the real module to a strict stand-in: too fast at first, several in one post, an answer that is
+// lost, one channel that the bot is not in beside one that it is, and a release that changes its engage's post.
+func TestMattermost(t *testing.T) {
+	fake := mattermostFake()
+	var first, second time.Time
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
+		switch n {
+		case 1:
+			first = time.Now()
+			mattermost.Limit(w, 1)
+			return true
+		case 2:
+			second = time.Now()
+		}
+		return false
+	}
+	var lost atomic.Bool
+	fake.After = func(posts int) bool { return posts == 1 && lost.CompareAndSwap(false, true) }
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	a := chatService(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
+	evil := benchAlert(3)
+	evil.Title, evil.Message = "<script>&\u202e*_[ @bob", "@channel @all @here "+strings.Repeat("🚨@x\r\n", 20_000)
+	raiseAll(t, a, critically(scan(alert.Engage, "k")))
+	settledAs(t, a, "ops", alert.Delivered, 1)
+	if second.Sub(first) < 900*time.Millisecond {
+		t.Errorf("Retry-After was 1 s, the next request came after %v", second.Sub(first))
+	}
+	if n := len(fake.Posts()); n != 1 {
+		t.Errorf("after an answer that was lost there are %d posts", n)
+	}
+	raiseAll(t, a, benchAlert(1), benchAlert(2), evil)
+	settledAs(t, a, "ops", alert.Delivered, 4)
+	raiseAll(t, a, critically(scan(alert.Release, "k")))
+	settledAs(t, a, "ops", alert.Delivered, 5)
+
+	posts := fake.Posts()
+	if len(posts) != 2 {
+		t.Fatalf("%d posts: %+v", len(posts), posts)
+	}
+	if p := posts[0]; p.Edited != 1 || p.Priority != "urgent" || p.Message != "✅ **Scan** · Critical · Ended" || p.Attachments[0].Color != "#2E7D32" {
+		t.Errorf("the engage's post is %+v", p)
+	}
+	if p := posts[1]; len(p.Attachments) != 3 || p.Priority != "" || !strings.Contains(p.Message, "(+2)") ||
+		!strings.Contains(p.Attachments[0].Text, "The certificate of expired.example ran out 12 days ago") {
+		t.Errorf("the other alerts' post is %+v", p)
+	}
+	if r := fake.Refused(); len(r) != 0 {
+		t.Errorf("refused: %q", r)
+	}
+}
+
+// TestMattermostRefusals has a server without priorities, where posts cannot be edited, and a channel without the bot.
+func TestMattermostRefusals(t *testing.T) {
+	fake := mattermostFake()
+	fake.NoEdits, fake.NoPriority = true, true
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	a := chatService(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}, [2]string{"deaf", inChannel(mattermostOther)}))
+	raiseAll(t, a, critically(scan(alert.Engage, "k")))
+	settledAs(t, a, "ops", alert.Delivered, 1)
+	raiseAll(t, a, critically(scan(alert.Release, "k")))
+	settledAs(t, a, "ops", alert.Delivered, 2)
+	waitFor(t, "the other channel's refusal", func() bool {
+		for _, r := range settledAs(t, a, "deaf", alert.Queued, 1) {
+			if strings.Contains(r.Reason, "api.context.permissions.app_error); check mattermost_channelname") {
+				return true
+			}
+		}
+		return false
+	})
+	p := fake.Posts()
+	if len(p) != 2 || !strings.Contains(p[0].Message, "A scan") || len(p[0].Attachments) != 0 || p[1].Root != p[0].ID || p[1].Message != "✅ **Scan** · Critical · Ended" {
+		t.Errorf("posts %+v", p)
+	}
+}
+
+// TestMattermostToken has a token that is not valid any more: the endpoint is held, and the reason does not show it.
+func TestMattermostToken(t *testing.T) {
+	fake := mattermostFake()
+	fake.Token = "another"
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	a := chatService(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
+	raiseAll(t, a, benchAlert(1))
+	waitFor(t, "the endpoint to be held", func() bool {
+		hs, err := a.store.Holds(t.Context())
+		return err == nil && len(hs) == 1 && strings.Contains(hs[0].Reason, "api.context.session_expired.app_error); check mattermost_token") &&
+			!strings.Contains(hs[0].Reason, mattermostToken)
+	})
+}
+
+// TestMattermostSamples sends every sample alert in both languages, as the test of a recipient does: the stand-in takes all of them.
+func TestMattermostSamples(t *testing.T) {
+	fake := mattermostFake()
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	out := sendSamples(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
+	if want := 2 * len(plugin.Samples()); len(fake.Posts()) != want || len(fake.Refused()) != 0 || strings.Contains(out, mattermostToken) {
+		t.Errorf("%d posts of %d; refused: %q\n%s", len(fake.Posts()), want, fake.Refused(), out)
+	}
+}
