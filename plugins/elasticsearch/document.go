@@ -35,6 +35,9 @@ func appendECS(b []byte, a *pdk.Alert, message string) []byte {
 	at := instant(a)
 	d.word("@timestamp", at)
 	d.text("message", message, maxMessage)
+	if isTest(a) {
+		d.list("tags", "test")
+	}
 	d.object("ecs", func() { d.word("version", ecsVersion) })
 	d.object("event", func() { d.event(a, at) })
 	d.object("log", func() { d.word("level", a.Severity) })
@@ -204,6 +207,16 @@ func appendNtopng(b []byte, a *pdk.Alert, message string) []byte {
 		})
 	}
 	return append(d.b, '}')
+}
+
+// isTest tells a test message, so that rules on documents can leave it out.
+func isTest(a *pdk.Alert) bool {
+	if !strings.Contains(string(a.Raw), `"test"`) { // within a text the quotes would be escaped
+		return false
+	}
+	v, err := pdk.ParseJSON(a.Raw)
+	m, _ := v.(map[string]any)
+	return err == nil && m["test"] == true
 }
 
 func version(ip string) string {

@@ -78,7 +78,7 @@ func create(in *pdk.RenderInput, d *pdk.Delivery) []byte {
 	b = field(b, "description", or(d.Text, a.Message), maxDescription)
 	b = strconv.AppendInt(append(b, `"severity":`...), severity(a.Severity), 10)
 	b = strconv.AppendInt(append(b, `,"date":`...), a.Tstamp*1000, 10)
-	b = tags(append(b, `,"tlp":2,"pap":2,"tags":`...), "tocsin", "severity:"+a.Severity, "check:"+a.Check, "entity:"+a.Entity, ended(a))
+	b = tags(append(b, `,"tlp":2,"pap":2,"tags":`...), "tocsin", "severity:"+a.Severity, "check:"+a.Check, "entity:"+a.Entity, ended(a), test(a))
 	// What was refused once is sent without observables, which are what TheHive is strict about.
 	if !d.Plain {
 		b = observables(append(b, `,"observables":`...), in, a)
@@ -91,6 +91,27 @@ func ended(a *pdk.Alert) string {
 		return "ended"
 	}
 	return ""
+}
+
+// test marks a test message.
+func test(a *pdk.Alert) string {
+	if extra(a, "test").Bool("test", false) {
+		return "test"
+	}
+	return ""
+}
+
+// extra gives the alert's JSON if it has a key that package pdk has no field for.
+func extra(a *pdk.Alert, key string) pdk.Params {
+	if !strings.Contains(string(a.Raw), `"`+key+`"`) { // within a text the quotes would be escaped
+		return nil
+	}
+	v, err := pdk.ParseJSON(a.Raw)
+	m, _ := v.(map[string]any)
+	if err != nil {
+		return nil
+	}
+	return m
 }
 
 // closing updates the alert of a condition that ended. If its new status is refused, because there is no such status or the

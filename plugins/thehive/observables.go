@@ -57,7 +57,7 @@ func observables(b []byte, in *pdk.RenderInput, a *pdk.Alert) []byte {
 		c.add("url", a.Info, false)
 	}
 	c.add("other", a.MAC, false, "mac")
-	c.add("other", fingerprint(a), false, "ja4")
+	c.add("other", extra(a, "ja4").String("ja4", ""), false, "ja4") // the client's fingerprint, where the host tells it
 	c.add("url", in.Endpoint.String("thehive_obs_url", ""), false, "tocsin")
 	c.add("mail", in.Endpoint.String("thehive_obs_mail", ""), false, "tocsin")
 	return append(c.b, ']')
@@ -104,17 +104,4 @@ func (c *collector) name(s string) {
 	default:
 		c.add("fqdn", s, false)
 	}
-}
-
-// fingerprint is the JA4 of a client, which the host may add to the alert's JSON.
-func fingerprint(a *pdk.Alert) string {
-	if !strings.Contains(string(a.Raw), `"ja4"`) {
-		return ""
-	}
-	v, err := pdk.ParseJSON(a.Raw)
-	m, _ := v.(map[string]any)
-	if err != nil {
-		return ""
-	}
-	return pdk.Params(m).String("ja4", "")
 }
