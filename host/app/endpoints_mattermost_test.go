@@ -138,3 +138,10 @@ func TestMattermostSamples(t *testing.T) {
 		t.Errorf("%d posts of %d; refused: %q\n%s", len(fake.Posts()), want, fake.Refused(), out)
 	}
 }
+
+// BenchmarkMattermost measures alerts from the ledger to the stand-in, which checks each post. An operation is 1,000 alerts.
+func BenchmarkMattermost(b *testing.B) {
+	srv := httptest.NewServer(mattermostFake())
+	defer srv.Close()
+	benchmarkChat(b, chatConfig(b, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
+}

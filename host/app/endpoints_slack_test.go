@@ -27,7 +27,7 @@ import (
 var ownRate = regexp.MustCompile(`(?m)^per = "1s"$`)
 
 // chatConfig is a folder with one endpoint "chat" of a type, recipients by name with their parameters, and the plug-in, which is
-// let send a hundred requests in the time of one.
+// let send a thousand requests in the time of one.
 func chatConfig(t testing.TB, typ, params string, recipients ...[2]string) *config.Config {
 	t.Helper()
 	cfg := configured(t, "http://127.0.0.1:1")
@@ -47,7 +47,7 @@ func chatConfig(t testing.TB, typ, params string, recipients ...[2]string) *conf
 	if !ownRate.Match(parts.Manifest) {
 		t.Fatalf("the manifest of %s has another [rate] by now: change this test", typ)
 	}
-	parts.Manifest = ownRate.ReplaceAll(parts.Manifest, []byte(`per = "10ms"`))
+	parts.Manifest = ownRate.ReplaceAll(parts.Manifest, []byte(`per = "1ms"`))
 	wasm, err := plugin.Pack(p.Module(), parts)
 	if err != nil {
 		t.Fatal(err)
@@ -304,4 +304,29 @@ func sendSamples(t *testing.T, cfg *config.Config) string {
 		}
 	}
 	return out.String()
+}
+
+// BenchmarkSlack measures alerts from the ledger to the stand-in, which checks each message. An operation is 1,000 alerts.
+func BenchmarkSlack(b *testing.B) {
+	srv := httptest.NewServer(slackFake())
+	defer srv.Close()
+	benchmarkChat(b, chatConfig(b, "slack", slackParams(srv.URL), [2]string{"ops", `channel = "C0123456789"`}))
+}
+
+func benchmarkChat(b *testing.B, cfg *config.Config) {
+	b.Helper()
+	const n = 1000
+	a := chatService(b, cfg)
+	alerts := make([]*alert.Alert, n)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range alerts {
+			alerts[i] = benchAlert(i)
+		}
+		raiseAll(b, a, alerts...)
+		if left, _, err := a.WaitIdle(b.Context()); err != nil || left != 0 {
+			b.Fatalf("%d left, %v", left, err)
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "alerts/s")
 }
