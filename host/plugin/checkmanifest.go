@@ -100,6 +100,7 @@ func (p *Package) checkManifest() []Problem {
 	if m.Syslog != nil {
 		c.need("syslog.reason", m.Syslog.Reason, "tell administrators why the plug-in writes to the machine's own syslog")
 	}
+	c.oneOf("features.release", m.Features.Release, Releases...)
 	c.outcomes()
 	c.recipe()
 	return c.problems

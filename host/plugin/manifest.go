@@ -81,4 +81,21 @@ type ExecWish struct {
 type Features struct {
 	EditOnRelease bool `toml:"edit_on_release"`
 	Idempotent    bool `toml:"idempotent"` // the service drops repeats of one delivery id
+	// Release says in a word what becomes of an alert that ends, one of Releases. Empty: edits, or sends without EditOnRelease.
+	Release string `toml:"release"`
+}
+
+// Releases are what Features.Release can be: what was sent is edited or replaced, what it opened is closed, what it did is undone,
+// or the end is sent, on its own or beside the beginning.
+var Releases = []string{"edits", "replaces", "closes", "undoes", "threads", "sends"}
+
+// OnRelease is Release with its default.
+func (f Features) OnRelease() string {
+	switch {
+	case f.Release != "":
+		return f.Release
+	case f.EditOnRelease:
+		return "edits"
+	}
+	return "sends"
 }

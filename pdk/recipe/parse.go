@@ -1,7 +1,6 @@
 package recipe
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,15 +20,25 @@ type table struct {
 	*parser
 	path string
 	m    map[string]any
-	seen map[string]bool
+	seen map[string]any
 }
 
 func (p *parser) table(path string, m map[string]any) *table {
-	return &table{parser: p, path: path, m: m, seen: map[string]bool{}}
+	return &table{parser: p, path: path, m: m, seen: map[string]any{}}
 }
 
 func (p *parser) problem(field, message string) {
 	p.problems = append(p.problems, pdk.Problem{Field: field, Message: message})
+}
+
+// keys are the keys of a table in order.
+func keys(m map[string]any) []string {
+	list := make([]string, 0, len(m))
+	for k := range m {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (t *table) bad(key, message string) { t.problem(t.path+"."+key, message) }
@@ -41,10 +50,9 @@ func (t *table) get(key string) any {
 
 // done reports keys that nothing asked for.
 func (t *table) done() {
-	known := slices.Sorted(maps.Keys(t.seen))
-	for _, k := range slices.Sorted(maps.Keys(t.m)) {
-		if !t.seen[k] {
-			t.bad(k, "is no key of this table; there are "+strings.Join(known, ", "))
+	for _, k := range keys(t.m) {
+		if t.seen[k] == nil {
+			t.bad(k, "is no key of this table; there are "+strings.Join(keys(t.seen), ", "))
 		}
 	}
 }
@@ -228,7 +236,7 @@ func (t *text) alone() {
 func (t *table) pairs(key string, c *call) []pair {
 	var list []pair
 	m := t.tables(key)
-	for _, name := range slices.Sorted(maps.Keys(m)) {
+	for _, name := range keys(m) {
 		s, ok := m[name].(string)
 		if !ok {
 			t.bad(key+"."+name, "must be text in quotes")
@@ -246,7 +254,7 @@ func (t *table) node(path string, v any, c *call) node {
 		return textNode{t.text(path, v, c, false)}
 	case map[string]any:
 		var n objectNode
-		for _, k := range slices.Sorted(maps.Keys(v)) {
+		for _, k := range keys(v) {
 			n.keys = append(n.keys, k)
 			n.nodes = append(n.nodes, t.node(path+"."+k, v[k], c))
 		}
@@ -322,10 +330,10 @@ func (t *table) value(key, s string, url bool) *value {
 	for _, p := range parts[1:] {
 		name, arg, _ := strings.Cut(strings.TrimSpace(p), " ")
 		f := filter{name, strings.TrimSpace(arg)}
-		want, ok := filterArgs[name]
+		want, ok := wants(name), slices.Contains(filterNames, name)
 		switch {
 		case !ok:
-			t.bad(key, strconv.Quote(name)+" is no filter; there are "+strings.Join(slices.Sorted(maps.Keys(filterArgs)), ", "))
+			t.bad(key, strconv.Quote(name)+" is no filter; there are "+strings.Join(filterNames, ", "))
 		case want == "" && f.arg != "":
 			t.bad(key, "the filter "+name+" takes nothing after it")
 		case want != "" && f.arg == "":

@@ -2,7 +2,6 @@ package recipe
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -47,14 +46,15 @@ func Parse(table map[string]any) (*Recipe, []pdk.Problem) {
 	r := &Recipe{words: map[string]map[string]any{}}
 	p := &parser{recipe: r}
 	t := p.table("request", table)
-	for name, list := range t.tables("words") {
-		words, ok := list.(map[string]any)
+	tables := t.tables("words")
+	for _, name := range keys(tables) {
+		words, ok := tables[name].(map[string]any)
 		if !ok || len(words) == 0 {
 			t.bad("words."+name, "must be a table of words and what stands for them, such as error = 4")
 			continue
 		}
-		for w, v := range words {
-			if !isScalar(v) {
+		for _, w := range keys(words) {
+			if !isScalar(words[w]) {
 				t.bad("words."+name+"."+w, "must be a text, a number, true or false")
 			}
 		}
@@ -89,7 +89,6 @@ func Parse(table map[string]any) (*Recipe, []pdk.Problem) {
 	}
 	t.done()
 	p.check()
-	sort.SliceStable(p.problems, func(i, j int) bool { return p.problems[i].Field < p.problems[j].Field })
 	return r, p.problems
 }
 
@@ -255,11 +254,12 @@ func (c *call) request(s *scope) (*pdk.HTTPRequest, string) {
 	if content != "" && !typed {
 		h.Headers = append([]pdk.Header{{Name: "Content-Type", Value: content}}, h.Headers...)
 	}
-	key := h.Method + " " + h.URL
+	var key strings.Builder
+	key.WriteString(h.Method + " " + h.URL)
 	for _, f := range h.Headers {
-		key += "\n" + f.Name + ":" + f.Value
+		key.WriteString("\n" + f.Name + ":" + f.Value)
 	}
-	return h, key
+	return h, key.String()
 }
 
 // oneLine keeps a value from becoming a header of its own.

@@ -125,10 +125,19 @@ type value struct {
 
 type filter struct{ name, arg string }
 
-// The filters, with what their argument is; empty: they have none.
-var filterArgs = map[string]string{
-	"path": "", "runes": "a number", "bytes": "a number", "words": "the name of a table of words", "or": "another value",
-	"text": "", "strip": "", "br": "", "upper": "", "lower": "", "marked": "", "escape": "", "quiet": "",
+// filterNames are the filters; wants is what stands after one, if anything does.
+var filterNames = []string{"br", "bytes", "escape", "lower", "marked", "or", "path", "quiet", "runes", "strip", "text", "upper", "words"}
+
+func wants(filter string) string {
+	switch filter {
+	case "runes", "bytes":
+		return "a number"
+	case "words":
+		return "the name of a table of words"
+	case "or":
+		return "another value"
+	}
+	return ""
 }
 
 func (v *value) value(s *scope) any {
