@@ -110,7 +110,13 @@ func rate(r plugin.Rate) string {
 	if r.Count == 0 {
 		return "–"
 	}
-	per := strings.TrimSuffix(strings.TrimSuffix(r.Per.String(), "0s"), "0m")
+	per := r.Per.String()
+	if strings.HasSuffix(per, "m0s") {
+		per = strings.TrimSuffix(per, "0s")
+	}
+	if strings.HasSuffix(per, "h0m") {
+		per = strings.TrimSuffix(per, "0m")
+	}
 	if r.Per == time.Second || r.Per == time.Minute || r.Per == time.Hour {
 		per = strings.TrimPrefix(per, "1")
 	}
