@@ -1,7 +1,12 @@
 package outbox
 
 import (
+	"errors"
+	"fmt"
 	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 )
@@ -17,6 +22,97 @@ var (
 	sqlAttemptBulk = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES ` +
 		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, 0, ''), `, bulk), ", ")
 )
+
+// The statements that store new alerts and their deliveries, all due at once and in no silence window.
+var (
+	sqlAlertBulk = `INSERT INTO alert (seq, id, stored, action, key, json) VALUES ` +
+		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?), `, bulk), ", ")
+	sqlDeliverBulk = deliveries(bulk)
+	sqlDeliver     = deliveries(1)
+)
+
+// deliveries writes n rows of queued deliveries: ?1 is the time, and of each row its id, alert, recipient and severity follow.
+func deliveries(n int) string {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO delivery (id, alert, recipient, severity, state, not_before, created, since, changed, attempts, base, plain,
+		ambiguous, reason, provider_id) VALUES `)
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, `(?%d, ?%d, ?%d, ?%d, 0, ?1, ?1, ?1, ?1, 0, 0, 0, 0, '', '')`, 4*i+2, 4*i+3, 4*i+4, 4*i+5)
+	}
+	return b.String()
+}
+
+// insertBulk stores the first bulk entries of a call in one statement, and their deliveries in as few; done is false if they have
+// to go one by one: one of them is stored already, or a target needs a look at what is there.
+func (s *Store) insertBulk(t *tx, es []Entry, texts [][]byte, now int64) (done bool, err error) {
+	if len(es) < bulk {
+		return false, nil
+	}
+	es = es[:bulk]
+	var to [bulk][]*recipient
+	var room [2 * bulk]*recipient
+	found := room[:0]
+	for i := range es {
+		from := len(found)
+		for j := range es[i].Targets {
+			target := &es[i].Targets[j]
+			r := s.recipientOf(t, target.Recipient)
+			if r == nil || r.removed || target.Follow || target.Silence != "" && r.silence > 0 {
+				return false, nil
+			}
+			found = append(found, r)
+		}
+		to[i] = found[from:]
+	}
+	if s.maxQueue > 0 && t.queued+t.came+int64(len(found)) > s.maxQueue {
+		return false, nil
+	}
+	args := make([]any, 0, 6*bulk)
+	for i := range es {
+		a := es[i].Alert
+		args = append(args, t.newSeq+1+int64(i), a.ID[:], now, int64(a.Action), a.Key, texts[i])
+	}
+	switch _, err := t.exec(sqlAlertBulk, args...); {
+	case isRepeat(err): // SQLite has taken back what the statement did
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	ids := make([]alert.ID, len(found))
+	args = append(make([]any, 0, 4*bulk+1), now)
+	for i := range es {
+		t.newSeq++
+		for _, r := range to[i] {
+			// See insert.
+			ids[0] = alert.NewID()
+			args = append(args, ids[0][:], t.newSeq, r.seq, int64(es[i].Alert.Severity))
+			ids = ids[1:]
+			t.count(r.seq, alert.Queued, 1)
+			t.wake[r.endpoint.name] = true
+			if len(args) == 4*bulk+1 {
+				if _, err := t.exec(sqlDeliverBulk, args...); err != nil {
+					return false, err
+				}
+				args = args[:1]
+			}
+		}
+	}
+	for rest := args[1:]; len(rest) > 0; rest = rest[4:] {
+		if _, err := t.exec(sqlDeliver, now, rest[0], rest[1], rest[2], rest[3]); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// isRepeat tells an alert that is stored already.
+func isRepeat(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
 
 // marks writes n parameters; SQLite numbers them on from the last that has a number.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

@@ -34,9 +34,17 @@ func (s *Store) Store(ctx context.Context, entries []Entry) error {
 	}
 	return s.do(ctx, "store alerts in", rows, func(t *tx) error {
 		now := s.now().UnixMilli()
-		for i, e := range entries {
-			if err := s.insert(t, e, texts[i], now); err != nil {
+		for i := 0; i < len(entries); {
+			if done, err := s.insertBulk(t, entries[i:], texts[i:], now); err != nil {
 				return err
+			} else if done {
+				i += bulk
+				continue
+			}
+			for end := min(i+bulk, len(entries)); i < end; i++ {
+				if err := s.insert(t, entries[i], texts[i], now); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
