@@ -123,9 +123,9 @@ func refused(note string, status int, a answer, said string) pdk.Verdict {
 	case is("model.post.is_valid."): // too long, for example
 		return pdk.Verdict{Outcome: pdk.BadPayload, Reason: said}
 	case note == noteEdit: // gone, too old, or not allowed: the server says 403 for all that it hides
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: said + "; it is sent as a reply instead"}
+		return pdk.Verdict{Outcome: pdk.Retry, Reason: said + "; if this stays so it is sent as a reply instead"}
 	case is("api.post.create_post.root_id", "api.post.create_post.channel_root_id"):
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: said + "; it is sent as a post of its own instead"}
+		return pdk.Verdict{Outcome: pdk.Retry, Reason: said + "; if this stays so it is sent as a post of its own instead"}
 	case is("api.post.post_priority."):
 		return pdk.Verdict{Outcome: pdk.BadPayload, Reason: said + "; priorities are switched off on this server: set urgent = false for its recipients"}
 	case status == 403, status == 404,

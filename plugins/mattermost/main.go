@@ -144,15 +144,15 @@ func quiet(s string) string {
 	return b.String()
 }
 
-// request sends a post; d is the delivery of one that goes alone. A release changes the post of its engage. If that failed it is sent
-// as a reply to it, and if that failed too, on its own.
+// request sends a post; d is the delivery of one that goes alone. A release changes the post of its engage. If that failed twice, since
+// once may be a passing fault, it is sent as a reply to it, and if that failed too, on its own.
 func request(in *pdk.RenderInput, p *post, d *pdk.Delivery) pdk.Request {
 	note, id := notePost, ""
 	if d != nil && d.Alert.Action == "release" && d.ProviderID != "" {
 		switch {
-		case d.Attempt <= 1 || d.Plain && d.Attempt == 2:
+		case d.Attempt <= 2:
 			note, id = noteEdit, d.ProviderID
-		case d.Attempt <= 3:
+		case d.Attempt <= 4:
 			note, id = noteReply, d.ProviderID
 		}
 	}

@@ -138,9 +138,9 @@ func refused(note string, top pdk.Params, said string, wait int64) pdk.Verdict {
 		"cannot_reply_to_message", "restricted_action_non_threadable_channel", "restricted_action_thread_locked":
 		switch note {
 		case noteUpdate:
-			said += "; it is sent to the message's thread instead"
+			said += "; if this stays so it is sent to the message's thread instead"
 		case noteReply:
-			said += "; it is sent as a message of its own instead"
+			said += "; if this stays so it is sent as a message of its own instead"
 		}
 		return pdk.Verdict{Outcome: pdk.Retry, Reason: said}
 	case "channel_not_found", "not_in_channel", "is_archived", "messages_tab_disabled", "user_not_found", "user_disabled", "cannot_dm_bot",

@@ -147,7 +147,7 @@ var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@\u200b").Replace
 
 // request sends a message; d is the delivery of one that goes alone. A release changes the message of its engage. If that
-// failed it is sent to that message's thread, and if that failed too, on its own.
+// failed twice, since once may be a passing fault, it is sent to that message's thread, and if that failed too, on its own.
 func request(in *pdk.RenderInput, m *message, d *pdk.Delivery) pdk.Request {
 	hook := !in.Endpoint.Has("slack_token")
 	note, channel, ts := notePost, in.Recipient.String("channel", ""), ""
@@ -156,9 +156,9 @@ func request(in *pdk.RenderInput, m *message, d *pdk.Delivery) pdk.Request {
 	} else if d != nil && d.Alert.Action == "release" {
 		if c, t, ok := strings.Cut(d.ProviderID, "/"); ok {
 			switch {
-			case d.Attempt <= 1 || d.Plain && d.Attempt == 2:
+			case d.Attempt <= 2:
 				note, channel, ts = noteUpdate, c, t
-			case d.Attempt <= 3:
+			case d.Attempt <= 4:
 				note, channel, ts = noteReply, c, t
 			}
 		}
