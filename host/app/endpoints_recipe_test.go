@@ -1,0 +1,190 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/endpoint"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/declared"
+	"github.com/tocsin-net/tocsin/host/plugin/build"
+	"github.com/tocsin-net/tocsin/host/sandbox"
+	"github.com/tocsin-net/tocsin/pdk"
+)
+
+// declaredCase is one of the endpoints that are written as data: how it is configured, and what its service makes of a release.
+type declaredCase struct {
+	endpoint  func(url string) string // its parameters
+	wrong     string                  // what stands in place of the token
+	token     string
+	recipient string
+	edits     bool // a release changes the message
+	closes    bool
+	accepted  bool // the service only takes what it is sent
+}
+
+var declaredCases = map[string]declaredCase{
+	"ntfy": {
+		endpoint: params("ntfy_url = %q, ntfy_token = %q", declared.NtfyToken), token: declared.NtfyToken, wrong: "tk_wrong",
+		recipient: `parameters = { ntfy_topic = "tocsin-7hJ2kq" }`, edits: true,
+	},
+	"gotify": {endpoint: params("gotify_url = %q, gotify_token = %q", declared.GotifyToken), token: declared.GotifyToken, wrong: "Awrong"},
+	"pushover": {
+		endpoint: params("pushover_url = %q, pushover_token = %q", declared.PushoverToken), token: declared.PushoverToken, wrong: strings.Repeat("x", 30),
+		recipient: fmt.Sprintf("parameters = { pushover_user = %q }", declared.PushoverUser),
+	},
+	"googlechat": {
+		endpoint: func(url string) string {
+			return fmt.Sprintf("googlechat_url = %q", url+"/v1/spaces/AAAA/messages?key=k&token="+declared.GoogleChatToken)
+		},
+		token: declared.GoogleChatToken, wrong: "wrong",
+	},
+	"rocketchat": {
+		endpoint: params(`rocketchat_url = %q, rocketchat_token = %q, rocketchat_user_id = "`+declared.RocketChatUser+`"`, declared.RocketChatToken),
+		token:    declared.RocketChatToken, wrong: strings.Repeat("w", 43), recipient: `parameters = { rocketchat_channel = "#alerts" }`, edits: true,
+	},
+	"opsgenie": {
+		endpoint: params("opsgenie_url = %q, opsgenie_key = %q", declared.OpsgenieToken), token: declared.OpsgenieToken, wrong: strings.Repeat("w", 36),
+		closes: true, accepted: true,
+	},
+	"matrix": {
+		endpoint: params("matrix_url = %q, matrix_token = %q", declared.MatrixToken), token: declared.MatrixToken, wrong: "wrong",
+		recipient: `parameters = { matrix_room = "!room:example.org" }`, edits: true,
+	},
+	"splunk": {endpoint: params("splunk_url = %q, splunk_token = %q", declared.SplunkToken), token: declared.SplunkToken, wrong: strings.Repeat("w", 36)},
+}
+
+func params(format, token string) func(string) string {
+	return func(url string) string { return fmt.Sprintf(format, url+"/", token) }
+}
+
+// TestDeclared sends alerts through each endpoint that is written as data, from the ledger through the real module to a strict
+// stand-in: one that is ordinary, one that nobody would like to write, something that begins and ends, and an answer that asks to wait.
+func TestDeclared(t *testing.T) {
+	for _, name := range declared.Names() {
+		c, ok := declaredCases[name]
+		if !ok {
+			t.Fatalf("%s is not tested", name)
+		}
+		t.Run(name, func(t *testing.T) {
+			fake := declared.New(name)
+			srv := httptest.NewServer(fake)
+			defer srv.Close()
+			if n := len(build.ForTest(t, name).Module()); n > 2_600_000 {
+				t.Errorf("the module has %d bytes", n)
+			}
+			// The first use of a plug-in runs its vectors in the sandbox; package plugins/recipe runs them natively.
+			h := newHookTest(t, name, c.endpoint(srv.URL), c.recipient).run()
+			done := func() int { n := h.states(); return n[alert.Delivered] + n[alert.Accepted] }
+
+			fake.FailNext(429, "{}", "1")
+			evil := benchAlert(12)
+			evil.Message = strings.Repeat(`@everyone <@1> <users/all> *_[x](http://x) <script> & `+"`\r\n\u202e🚨", 2000) // 100 kB
+			evil.Title = strings.Repeat("é🚨", 300)
+			h.raise(benchAlert(0), evil, scan(alert.Engage, "host/scan|198.51.100.66 ä"))
+			waitFor(t, "the alerts", func() bool { return done() == 3 })
+			h.raise(scan(alert.Release, "host/scan|198.51.100.66 ä"))
+			waitFor(t, "the end", func() bool { return done() == 4 })
+			if (h.states()[alert.Accepted] > 0) != c.accepted {
+				t.Errorf("states: %v", h.states())
+			}
+			if bad := fake.Refused(); len(bad) > 0 {
+				t.Errorf("refused: %.2000s", bad)
+			}
+			got := fake.Messages()
+			want, edited, closed := 4, 0, 0
+			if c.edits || c.closes {
+				want = 3
+			}
+			for _, m := range got {
+				edited += m.Edited
+				if m.Closed {
+					closed++
+				}
+				if name != "splunk" && strings.ContainsAny(m.Text, "\u202e\r") { // which gets the alert as it is
+					t.Errorf("a message turns the writing: %.200q", m.Text)
+				}
+			}
+			if len(got) != want || (edited == 1) != c.edits || (closed == 1) != c.closes {
+				t.Errorf("%d messages, %d edited, %d closed", len(got), edited, closed)
+			}
+			if !strings.Contains(got[0].Text, "203.0.113.20") && !strings.Contains(fmt.Sprint(got), "203.0.113.20") {
+				t.Errorf("the message does not say who: %+v", got[0])
+			}
+		})
+	}
+}
+
+// TestDeclaredProbe tests each configuration as a user does: nothing is posted before the steps were right, and a wrong token is found.
+func TestDeclaredProbe(t *testing.T) {
+	for name, c := range declaredCases {
+		t.Run(name, func(t *testing.T) {
+			fake := declared.New(name)
+			srv := httptest.NewServer(fake)
+			defer srv.Close()
+			if out, err := newHookTest(t, name, c.endpoint(srv.URL), c.recipient).try(""); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			posted := len(fake.Messages())
+			wrong := strings.Replace(c.endpoint(srv.URL), c.token, c.wrong, 1)
+			out, err := newHookTest(t, name, wrong, c.recipient).try("")
+			if err == nil || strings.Contains(out, c.wrong) && len(c.wrong) > 5 {
+				t.Errorf("a wrong token: %v\n%s", err, out)
+			}
+			if len(fake.Messages()) != posted {
+				t.Error("something was posted with a wrong token")
+			}
+			if bad := fake.Refused(); len(bad) > 0 {
+				t.Errorf("refused: %v", bad)
+			}
+		})
+	}
+}
+
+func loaded(t testing.TB, name string) *endpoint.Type {
+	t.Helper()
+	rt, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rt.Close(context.Background()) })
+	typ, err := endpoint.Load(t.Context(), rt, build.ForTest(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return typ
+}
+
+// BenchmarkDeclaredRender measures how long the rendering of ten alerts takes, in the sandbox.
+func BenchmarkDeclaredRender(b *testing.B) {
+	for _, name := range declared.Names() {
+		b.Run(name, func(b *testing.B) {
+			typ := loaded(b, name)
+			in := &pdk.RenderInput{Now: time.Now().UnixMilli(), Locale: "en", Endpoint: pdk.Params{}, Recipient: pdk.Params{}}
+			for k := range declaredCases {
+				in.Endpoint[k+"_url"], in.Recipient[k+"_topic"] = "https://x.example", "t"
+			}
+			in.Recipient["matrix_room"] = "!a:b"
+			for i := range 10 {
+				al := benchAlert(i)
+				raw, err := al.MarshalJSON()
+				if err != nil {
+					b.Fatal(err)
+				}
+				in.Deliveries = append(in.Deliveries, pdk.Delivery{
+					ID: fmt.Sprint("d", i), Alert: pdk.Alert{Raw: raw}, Text: strings.Repeat("text ", 60), Subject: "subject", Attempt: 1,
+				})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := typ.Render(b.Context(), in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
