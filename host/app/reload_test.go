@@ -26,7 +26,7 @@ import (
 
 var (
 	replacements = flag.Int("replacements", 6, "how often TestReloadUnderLoad replaces the plug-in")
-	rate         = flag.Int("rate", 2000, "alerts a second in TestReloadUnderLoad")
+	rate         = flag.Int("rate", defaultRate, "alerts a second in TestReloadUnderLoad")
 )
 
 // receiver counts the alerts that arrive at it, by id.

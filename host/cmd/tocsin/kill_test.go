@@ -132,7 +132,7 @@ func (s *service) ledger(t *testing.T) map[string][]row {
 
 var kills = flag.Int("kills", defaultKills, "how often TestKilledRunLosesNothing kills a run")
 
-// TestKilledRunLosesNothing kills the process 200 times (40 under the race detector, which slows each start) at random
+// TestKilledRunLosesNothing kills the process 200 times (15 under the race detector, which slows each start) at random
 // moments while it reads, stores and delivers. In the end every alert that was stored has arrived, and what arrived twice is
 // marked as a possible duplicate.
 func TestKilledRunLosesNothing(t *testing.T) {

@@ -3,4 +3,4 @@
 package main
 
 // The race detector makes each start of a process several times slower.
-const defaultKills = 40
+const defaultKills = 15
