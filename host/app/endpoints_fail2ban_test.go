@@ -20,7 +20,7 @@ import (
 
 // fail2banServer starts a real fail2ban-server of its own, with the jail that the plug-in's guide describes and an action that writes
 // what it does to a file. It gives the server's socket and what the action has done so far.
-func fail2banServer(t *testing.T) (sock string, done func() string) {
+func fail2banServer(t testing.TB) (sock string, done func() string) {
 	t.Helper()
 	server, err := exec.LookPath("fail2ban-server")
 	if err != nil {
@@ -55,9 +55,12 @@ func fail2banServer(t *testing.T) (sock string, done func() string) {
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	waitFor(t, "fail2ban to come up", func() bool {
-		return exec.CommandContext(t.Context(), "fail2ban-client", "-s", sock, "status", "tocsin").Run() == nil
-	})
+	until := time.Now().Add(time.Minute)
+	for exec.CommandContext(t.Context(), "fail2ban-client", "-s", sock, "status", "tocsin").Run() != nil {
+		if time.Now().After(until) {
+			t.Fatal("fail2ban does not come up")
+		}
+	}
 	return sock, func() string {
 		b, err := os.ReadFile(filepath.Join(dir, "done"))
 		if err != nil {
@@ -159,4 +162,11 @@ func TestFail2ban(t *testing.T) {
 		hs, err := a.store.Holds(t.Context())
 		return err == nil && len(hs) == 1 && hs[0].Endpoint == "typo" && strings.Contains(hs[0].Reason, "check fail2ban_jail")
 	})
+}
+
+// BenchmarkFail2ban has a real fail2ban, with an action that starts a shell for each address.
+func BenchmarkFail2ban(b *testing.B) {
+	sock, _ := fail2banServer(b)
+	benchmarkEndpoint(b, endpointConfig(b, "fail2ban", fmt.Sprintf("[egress]\nfail2ban_socket = %q\n[[endpoint]]\nname = \"wall\"\ntype = \"fail2ban\"\n"+
+		"[[recipient]]\nname = \"ban\"\nendpoint = \"wall\"\nparameters = { fail2ban_jail = \"tocsin\" }\n", sock)))
 }

@@ -2,10 +2,14 @@ package app
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,11 +17,13 @@ import (
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/pagerduty"
+	"github.com/tocsin-net/tocsin/host/plugin"
 	"github.com/tocsin-net/tocsin/host/plugin/build"
+	"github.com/tocsin-net/tocsin/pdk"
 )
 
 // endpointConfig is a configuration of the given text, in a folder with one plug-in.
-func endpointConfig(t testing.TB, plugin, text string) *config.Config {
+func endpointConfig(t testing.TB, typ, text string) *config.Config {
 	t.Helper()
 	cfg := configured(t, "http://127.0.0.1:1")
 	if err := os.WriteFile(cfg.File, []byte(text), 0o600); err != nil {
@@ -27,7 +33,7 @@ func endpointConfig(t testing.TB, plugin, text string) *config.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(filepath.Join(cfg.Plugins.Folder, plugin+".wasm"), build.ForTest(t, plugin).Wasm); err != nil {
+	if err := replaceFile(filepath.Join(cfg.Plugins.Folder, typ+".wasm"), build.ForTest(t, typ).Wasm); err != nil {
 		t.Fatal(err)
 	}
 	return cfg
@@ -36,6 +42,67 @@ func endpointConfig(t testing.TB, plugin, text string) *config.Config {
 func pagerdutyConfig(t testing.TB, url string) *config.Config {
 	return endpointConfig(t, "pagerduty", "[[recipient]]\nname = \"oncall\"\nendpoint = \"pd\"\n[[endpoint]]\nname = \"pd\"\ntype = \"pagerduty\"\n[endpoint.parameters]\n"+
 		"pagerduty_integration_key = \""+pagerdutyKey+"\"\npagerduty_api_url = \""+url+"\"\npagerduty_client_url = \"https://wiki.example/runbook\"\n")
+}
+
+// minuteRate is a manifest's limit of its own requests, so many a minute.
+var minuteRate = regexp.MustCompile(`(?m)^per = "1m"$`)
+
+// benchmarkEndpoint renders ten alerts in the sandbox, and delivers a thousand in an operation, as fast as the service takes them.
+func benchmarkEndpoint(b *testing.B, cfg *config.Config) {
+	b.Helper()
+	name := cfg.Endpoints[0].Type
+	p := build.ForTest(b, name)
+	parts := p.Parts()
+	parts.Manifest = minuteRate.ReplaceAll(parts.Manifest, []byte(`per = "1ms"`))
+	wasm, err := plugin.Pack(p.Module(), parts)
+	if err == nil {
+		err = replaceFile(filepath.Join(cfg.Plugins.Folder, name+".wasm"), wasm)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("render", func(b *testing.B) {
+		t, err := openTarget(b.Context(), cfg, slog.New(slog.DiscardHandler), 0, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() {
+			if err := t.close(context.Background()); err != nil {
+				b.Error(err)
+			}
+		}()
+		in := &pdk.RenderInput{Now: 1, Locale: "en"}
+		in.Endpoint, in.Recipient = t.typ.Package().Lint.Fill(t.endpoint.Params, t.recipient.Params)
+		for i := range 10 {
+			raw, err := json.Marshal(benchAlert(i))
+			if err != nil {
+				b.Fatal(err)
+			}
+			d := pdk.Delivery{ID: alert.NewID().String(), Attempt: 1}
+			if err := d.Alert.DecodeJSON(raw); err != nil {
+				b.Fatal(err)
+			}
+			d.Alert.Raw = raw
+			if d.Subject, d.Text, err = t.typ.Package().Compose(raw, "en", false); err != nil {
+				b.Fatal(err)
+			}
+			in.Deliveries = append(in.Deliveries, d)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := t.typ.Render(b.Context(), in); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("deliver", func(b *testing.B) { benchmarkChat(b, cfg) })
+}
+
+// BenchmarkPagerDuty has the stand-in check each event.
+func BenchmarkPagerDuty(b *testing.B) {
+	srv := httptest.NewServer(&pagerduty.Server{Key: pagerdutyKey})
+	defer srv.Close()
+	benchmarkEndpoint(b, pagerdutyConfig(b, srv.URL))
 }
 
 const pagerdutyKey = "0123456789abcdef0123456789ABCDEF"
@@ -105,6 +172,22 @@ func TestPagerDuty(t *testing.T) {
 		if !p.Resolved || p.Events != 2 || p.Payload.Source != "192.0.2.7" || p.Payload.Summary != "Scan: A scan." || p.Payload.Details["attacker"] != "192.0.2.7" ||
 			!strings.Contains(text, "🟠 Error · score 100 · Started\n") {
 			t.Errorf("the scan became %+v", p)
+		}
+	}
+}
+
+// TestPagerDutySamples sends every sample alert in both languages, as the test of a recipient does: the stand-in takes all of them.
+func TestPagerDutySamples(t *testing.T) {
+	fake := &pagerduty.Server{Key: pagerdutyKey}
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	out := sendSamples(t, pagerdutyConfig(t, srv.URL))
+	if strings.Contains(out, pagerdutyKey) || strings.Contains(out, "failed") {
+		t.Error(out)
+	}
+	for _, a := range fake.Alerts() {
+		if a.Payload.Severity != "info" {
+			t.Errorf("a test pages with %+v", a.Event)
 		}
 	}
 }

@@ -44,11 +44,13 @@ var formats = map[string]*format{
 	},
 	// basic_markdown is for services with a few marks (bold, code, links, headings, quotes) and no way to escape them.
 	"basic_markdown": {
-		escape:  lookAlikes,
-		bold:    around("**", lookAlikes),
-		italic:  func(s string) markup { return markup(lookAlikes(s)) },
-		code:    around("`", lookAlikes),
-		link:    func(text, url string) markup { return markup("[" + lookAlikes(text) + "](" + parens.Replace(url) + ")") },
+		escape: lookAlikes,
+		bold:   around("**", lookAlikes),
+		italic: func(s string) markup { return markup(lookAlikes(s)) },
+		code:   around("`", lookAlikes),
+		link: func(text, url string) markup {
+			return markup("[" + lookAlikes(text) + "](" + parens.Replace(url) + ")")
+		},
 		visible: identity,
 	},
 	"mrkdwn": {

@@ -24,10 +24,29 @@ const (
 )
 
 //go:embed event.schema.json
-var eventSchema []byte
+var eventText []byte
 
 //go:embed change.schema.json
-var changeSchema []byte
+var changeText []byte
+
+// The schemas of the two kinds of events, compiled when the first arrives.
+var (
+	eventSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile(eventText) })
+	changeSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile(changeText) })
+)
+
+func compile(text []byte) (*jsonschema.Schema, error) {
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	const name = "mem:///schema.json"
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(name, value); err != nil {
+		return nil, err
+	}
+	return c.Compile(name)
+}
 
 // Event is an event as it was sent.
 type Event struct {
@@ -164,21 +183,13 @@ func (s *Server) take(e Event) {
 	s.alerts = append(s.alerts, &Alert{Event: e, Events: 1})
 }
 
-func check(schema, body []byte) (e Event, problems []string) {
+// check reads an event, or says what is wrong with it.
+func check(schema func() (*jsonschema.Schema, error), body []byte) (e Event, problems []string) {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err != nil {
 		return e, []string{"JSON parse error"}
 	}
-	text, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
-	if err != nil {
-		return e, []string{err.Error()}
-	}
-	c := jsonschema.NewCompiler()
-	const name = "mem:///schema.json"
-	if err := c.AddResource(name, text); err != nil {
-		return e, []string{err.Error()}
-	}
-	compiled, err := c.Compile(name)
+	compiled, err := schema()
 	if err != nil {
 		return e, []string{err.Error()}
 	}
