@@ -13,7 +13,10 @@ func CheckFile(path string) (*Package, []Problem) {
 	dir, module, err := folderModule(path)
 	switch {
 	case err != nil && dir:
-		_, problems := CheckDir(path, nil)
+		p, problems := CheckDir(path, nil)
+		if p != nil && p.Manifest.Request != nil {
+			return p, problems // it is packed with the shared module
+		}
 		return nil, append(listed(path, err), problems...)
 	case err != nil:
 		return nil, listed(path, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tocsin-net/tocsin/pdk"
 	"github.com/tocsin-net/tocsin/pdk/pdktest"
+	"github.com/tocsin-net/tocsin/pdk/recipe"
 	"github.com/tocsin-net/tocsin/pdk/spec"
 )
 
@@ -97,6 +98,23 @@ func update(t *testing.T, e *pdk.Endpoint, dir string) {
 		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestReadme wants the example of package recipe's README to be one.
+func TestReadme(t *testing.T) {
+	b, err := os.ReadFile("../../pdk/recipe/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "```toml\n")
+	text, _, ok := strings.Cut(rest, "```")
+	var m struct{ Request map[string]any }
+	if _, err := toml.Decode(text, &m); err != nil || !ok || m.Request == nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if _, problems := recipe.Parse(m.Request); len(problems) > 0 {
+		t.Error(problems)
 	}
 }
 
