@@ -52,7 +52,7 @@ func openSearch(t *testing.T) string {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Minute)
 	cmd := exec.CommandContext(ctx, java, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(jars, "*"),
 		filepath.Join("testdata", "opensearch", "Node.java"), t.TempDir(), port)
 	var said bytes.Buffer
