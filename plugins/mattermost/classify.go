@@ -10,6 +10,9 @@ import (
 // defaultWait is how long to wait after a 429 that does not say for how long. A server counts by the second.
 const defaultWait = 5_000 // ms
 
+// maxID bounds a post's id, in bytes; they have 26. The host takes 512.
+const maxID = 200
+
 const (
 	tokenHint   = "; check mattermost_token: it is the bot's access token, and the bot must not be disabled"
 	urlHint     = "; check mattermost_url: it is the server's address alone, such as https://chat.example.org"
@@ -88,7 +91,7 @@ func taken(in *pdk.ClassifyInput, a answer, said string) pdk.Verdict {
 	v := pdk.Verdict{Outcome: pdk.Delivered}
 	switch in.Request.Note {
 	case notePost, noteReply, noteEdit:
-		if len(in.Request.Deliveries) == 1 {
+		if len(in.Request.Deliveries) == 1 && len(a.id) <= maxID {
 			v.ProviderID = a.id
 		}
 	}

@@ -10,6 +10,9 @@ import (
 // defaultWait is how long to wait where Slack says that it is too much, and not for how long. A channel takes one message a second.
 const defaultWait = 30_000 // ms
 
+// maxID bounds what is kept of a message, in bytes; Slack's are about 30. The host takes 512.
+const maxID = 200
+
 const (
 	tokenHint   = "; check slack_token: it is the Bot User OAuth Token of your app, under OAuth & Permissions"
 	hookHint    = "; make a new webhook on the app's page Incoming Webhooks and put its URL in slack_webhook"
@@ -103,7 +106,7 @@ func called(in *pdk.ClassifyInput, said string, wait int64) pdk.Verdict {
 		return pdk.Verdict{Outcome: pdk.Delivered}
 	}
 	out := pdk.Verdict{Outcome: pdk.Delivered}
-	if c, ts := top.String("channel", ""), top.String("ts", ""); c != "" && ts != "" && len(in.Request.Deliveries) == 1 {
+	if c, ts := top.String("channel", ""), top.String("ts", ""); c != "" && ts != "" && len(c)+len(ts) < maxID && len(in.Request.Deliveries) == 1 {
 		out.ProviderID = c + "/" + ts
 	}
 	return out

@@ -10,7 +10,8 @@ import (
 
 func TestVectors(t *testing.T) { pdktest.Run(t, &endpoint, os.DirFS("testdata/vectors")) }
 
-// FuzzClassify has a service answer anything: there is one verdict with a known outcome, and a retry waits no negative time.
+// FuzzClassify has a service answer anything: there is one verdict with a known outcome, no wait is
+// negative, and what is kept of a message is short.
 func FuzzClassify(f *testing.F) {
 	f.Add(200, "post", `{"ok":true,"id":"x","channel":"C1","ts":"1.2"}`, "3")
 	f.Add(200, "channel", `{"ok":false,"error":"missing_scope","needed":"chat:write","response_metadata":{"messages":["x"]}}`, "")
@@ -22,7 +23,7 @@ func FuzzClassify(f *testing.F) {
 			Now: 784111700000, Request: pdk.RequestInfo{Deliveries: []string{"d"}, Kind: "http", Note: note},
 			Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": after, "x-ratelimit-reset": after}},
 		})
-		if err != nil || len(out.Verdicts) != 1 || !out.Verdicts[0].Outcome.Valid() || out.Verdicts[0].RetryAfterMS < 0 {
+		if err != nil || len(out.Verdicts) != 1 || !out.Verdicts[0].Outcome.Valid() || out.Verdicts[0].RetryAfterMS < 0 || len(out.Verdicts[0].ProviderID) > 512 {
 			t.Fatalf("%v, %+v", err, out)
 		}
 		if v := out.Verdicts[0]; v.Outcome != pdk.Delivered && v.Reason == "" {
