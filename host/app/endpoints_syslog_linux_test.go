@@ -23,8 +23,18 @@ type syslogWay struct{ protocol, format string }
 func (w syslogWay) String() string { return w.protocol + "-" + w.format }
 
 var syslogWays = []syslogWay{
-	{"udp", "text"}, {"tcp", "text"}, {"tls", "text"}, {"tls", "text_rfc5424"}, {"udp", "json"}, {"tcp", "json"}, {"tcp", "ecs"},
-	{"tls", "ecs"}, {"udp", "checkmk"}, {"tcp", "checkmk"}, {"local", "text"}, {"local", "json"},
+	{"udp", "text"},
+	{"tcp", "text"},
+	{"tls", "text"},
+	{"tls", "text_rfc5424"},
+	{"udp", "json"},
+	{"tcp", "json"},
+	{"tcp", "ecs"},
+	{"tls", "ecs"},
+	{"udp", "checkmk"},
+	{"tcp", "checkmk"},
+	{"local", "text"},
+	{"local", "json"},
 }
 
 // syslogAlerts are an engage, a release, a flow, and one that is hostile and far too long for a datagram.
