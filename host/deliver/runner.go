@@ -30,7 +30,8 @@ type runner struct {
 	ahead []alert.Delivery
 
 	unsettled   chan struct{} // a place for each batch whose end is being stored
-	busy, turns int           // guarded by p.mu: batches held, and how often something was looked for
+	group       group
+	busy, turns int // guarded by p.mu: batches held, and how often something was looked for
 
 	mu   sync.Mutex // mu guards what follows
 	pace *pace

@@ -48,7 +48,7 @@ func (r *runner) deliver(stop, work context.Context, batch []alert.Delivery, set
 			became := r.judge(work, j, a, verdicts, err)
 			r.unsettled <- struct{}{}
 			settling.Go(func() {
-				r.settle(work, became)
+				r.settleTogether(work, became)
 				<-r.unsettled
 			})
 		}

@@ -16,12 +16,21 @@ import (
 const bulk = 16
 
 var (
-	sqlTakeBulk   = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?1 WHERE id IN (` + marks(bulk) + `)`
-	sqlSettleBulk = `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, plain = 0, reason = ''
-		WHERE state = 1 AND id IN (` + marks(bulk) + `)`
-	sqlAttemptBulk = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES ` +
-		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, 0, ''), `, bulk), ", ")
+	sqlTakeBulk                   = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?1 WHERE id IN (` + marks(bulk) + `)`
+	sqlSettleBulk, sqlAttemptBulk = settleStatements(bulk)
+	sqlSettleFew, sqlAttemptFew   = settleStatements(few)
 )
+
+// few is bulk for settlements that come in small numbers.
+const few = 4
+
+// settleStatements settle n deliveries and note their attempts.
+func settleStatements(n int) (settle, attempt string) {
+	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, plain = 0, reason = ''
+		WHERE state = 1 AND id IN (` + marks(n) + `)`,
+		`INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES ` +
+			strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, 0, ''), `, n), ", ")
+}
 
 // The statements that store new alerts and their deliveries, all due at once and in no silence window.
 var (
@@ -141,12 +150,18 @@ func plainSuccess(v *alert.Settlement) bool {
 	return succeeded(v.State) && !v.Uncounted && !v.Plain && !v.Ambiguous && !v.Idempotent && v.Reason == "" && v.ProviderID == "" && v.NotBefore.IsZero()
 }
 
-// settleBulk settles the first bulk ones of a call in one statement; done is false if they have to go one by one.
-func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (done bool, err error) {
-	if len(vs) < bulk {
-		return false, nil
+// settleBulk settles the first ones of a call, n of them, in one statement; 0 if the first has to go alone.
+func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
+	settle, attempt := sqlSettleBulk, sqlAttemptBulk
+	switch {
+	case len(vs) >= bulk:
+		vs = vs[:bulk]
+	case len(vs) >= few:
+		vs = vs[:few]
+		settle, attempt = sqlSettleFew, sqlAttemptFew
+	default:
+		return 0, nil
 	}
-	vs = vs[:bulk]
 	var leases [bulk]lease
 	s.mu.Lock()
 	for i := range vs {
@@ -158,7 +173,7 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (done bool, err error) 
 			for _, before := range vs[:i] {
 				delete(t.settled, before.Delivery)
 			}
-			return false, nil
+			return 0, nil
 		}
 		t.settled[v.Delivery] = true
 		l.recipient = s.names.recipients[l.recipient.name] // it may have moved or been removed since
@@ -170,8 +185,8 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (done bool, err error) 
 	for i := range vs {
 		args = append(args, vs[i].Delivery[:])
 	}
-	if _, err := t.exec(sqlSettleBulk, args...); err != nil {
-		return false, err
+	if _, err := t.exec(settle, args...); err != nil {
+		return 0, err
 	}
 	args = make([]any, 0, 6*bulk)
 	for i := range vs {
@@ -185,6 +200,6 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (done bool, err error) 
 			s.attempted(leases[i].recipient.name, false, "", now)
 		}
 	})
-	_, err = t.exec(sqlAttemptBulk, args...)
-	return err == nil, err
+	_, err = t.exec(attempt, args...)
+	return len(vs), err
 }

@@ -29,10 +29,10 @@ func (s *Store) Settle(ctx context.Context, settlements []alert.Settlement) erro
 	err := s.do(ctx, "settle in", 2*len(settlements), func(t *tx) error {
 		bad = nil
 		for i := 0; i < len(settlements); {
-			if done, err := s.settleBulk(t, settlements[i:]); err != nil {
+			if n, err := s.settleBulk(t, settlements[i:]); err != nil {
 				return err
-			} else if done {
-				i += bulk
+			} else if n > 0 {
+				i += n
 				continue
 			}
 			err := s.settle(t, &settlements[i])

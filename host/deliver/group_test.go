@@ -1,0 +1,73 @@
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/plugin"
+)
+
+// gated is an outbox whose Settle waits for a token.
+type gated struct {
+	*memory
+	gate chan struct{}
+	n    []int // settlements of each call
+}
+
+func (g *gated) Settle(ctx context.Context, ss []alert.Settlement) error {
+	<-g.gate
+	g.n = append(g.n, len(ss))
+	return g.memory.Settle(ctx, ss)
+}
+
+// TestSettleTogether lets batches end while another is being stored: they share the next transaction, and none is told to
+// be settled before it is.
+func TestSettleTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &gated{memory: newMemory(t), gate: make(chan struct{})}
+		r := newRunner(&Pipeline{Deps: Deps{Outbox: out, Log: slog.New(slog.DiscardHandler)}},
+			Endpoint{Name: "a", Manifest: &plugin.Manifest{}, Guest: native{}})
+		var mu sync.Mutex // guards ended
+		ended := 0
+		const batches = 5
+		for range batches {
+			out.add("a/ops", "x")
+		}
+		leased, err := out.Lease(t.Context(), "a", batches)
+		if err != nil || len(leased) != batches {
+			t.Fatalf("%d leased, %v", len(leased), err)
+		}
+		for _, d := range leased {
+			go func() {
+				it := &item{Delivery: d}
+				r.settleTogether(t.Context(), []settled{{Settlement: alert.Settlement{Delivery: d.ID, State: alert.Delivered}, it: it}})
+				mu.Lock()
+				defer mu.Unlock()
+				ended++
+			}()
+			synctest.Wait()
+		}
+		for _, want := range []int{0, 1, batches} {
+			synctest.Wait()
+			mu.Lock()
+			if ended != want {
+				t.Errorf("%d batches ended, want %d", ended, want)
+			}
+			mu.Unlock()
+			if want < batches {
+				out.gate <- struct{}{}
+			}
+		}
+		if !slices.Equal(out.n, []int{1, batches - 1}) {
+			t.Errorf("settled in calls of %v", out.n)
+		}
+		if r.group.busy || r.group.next != nil {
+			t.Error("the group is not idle at the end")
+		}
+	})
+}
