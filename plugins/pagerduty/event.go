@@ -137,13 +137,20 @@ func field(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
 	}
-	b = append(b, `,"`+name+`":`...)
+	b = append(append(append(b, `,"`...), name...), `":`...)
 	return pdk.AppendJSONString(b, pdk.TruncateBytes(clean(value), maxDetail))
 }
 
 // clean takes from a value what a network can put there to deceive a reader: line breaks, and marks that turn text around. In
 // the text and the subject the host has done so.
 func clean(s string) string {
+	i := 0
+	for i < len(s) && s[i] >= 0x20 && s[i] < 0x7f {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r < 0x20 || r >= 0x7f && r <= 0x9f || r == '\u2028' || r == '\u2029':
@@ -156,7 +163,7 @@ func clean(s string) string {
 }
 
 func number(b []byte, name string, n int64) []byte {
-	b = append(b, `,"`+name+`":`...)
+	b = append(append(append(b, `,"`...), name...), `":`...)
 	return strconv.AppendInt(b, n, 10)
 }
 
