@@ -192,6 +192,13 @@ func show(d *pdk.Delivery) embed {
 
 // tame makes text that the host's templates have not seen one line, without signs that turn its direction.
 func tame(s string) string {
+	plain := true
+	for i := 0; i < len(s) && plain; i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029:

@@ -56,7 +56,7 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 			out.Requests = append(out.Requests, request(in, []string{d.ID}, "", appendText(nil, title(d), lines(d), maxBody-frame)))
 			continue
 		}
-		item := appendAlert(nil, d)
+		item := appendAlert(make([]byte, 0, 2048), d)
 		if len(ids) == maxAlerts || len(card)+len(item) > maxBody-frame {
 			flush()
 		}
@@ -202,6 +202,13 @@ func appendBlock(b []byte, spacing string, runs ...run) []byte {
 // tame makes text one line without control characters and signs that turn its direction. The host's templates have done so
 // already; a title or a message of the alert itself they have not seen.
 func tame(s string) string {
+	plain := true
+	for i := 0; i < len(s) && plain; i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029:
