@@ -38,6 +38,7 @@ type Server struct {
 	mu     sync.Mutex // mu guards what follows
 	calls  int
 	alerts []Alert
+	there  map[string]bool // what is unique of each alert
 }
 
 // Alerts gives a copy of what was made so far, in order.
@@ -45,13 +46,6 @@ func (s *Server) Alerts() []Alert {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.alerts)
-}
-
-// Remove deletes all alerts.
-func (s *Server) Remove() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.alerts = nil
 }
 
 // Fail writes an error as the service does.
@@ -194,17 +188,19 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, org string) {
 		seen[data] = true
 		a.Observables = append(a.Observables, o)
 	}
-	for i := range s.alerts {
-		old := &s.alerts[i]
-		if old.Organisation == org && old.Fields["type"] == v["type"] && old.Fields["source"] == v["source"] && old.Fields["sourceRef"] == v["sourceRef"] {
-			Fail(w, http.StatusBadRequest, "CreateError", fmt.Sprintf("Alert %v:%v:%v already exist in organisation", v["type"], v["source"], v["sourceRef"]))
-			return
-		}
+	key := fmt.Sprintf("%q", []any{org, v["type"], v["source"], v["sourceRef"]})
+	if s.there[key] {
+		Fail(w, http.StatusBadRequest, "CreateError", fmt.Sprintf("Alert %v:%v:%v already exist in organisation", v["type"], v["source"], v["sourceRef"]))
+		return
 	}
 	if status, ok := v["status"].(string); ok && !slices.Contains(statuses, status) {
 		Fail(w, http.StatusBadRequest, "BadRequest", "Alert status "+status+" not found")
 		return
 	}
+	if s.there == nil {
+		s.there = map[string]bool{}
+	}
+	s.there[key] = true
 	s.alerts = append(s.alerts, a)
 	answer := map[string]any{"_id": a.ID, "_type": "Alert", "status": "New", "stage": "New", "observableCount": len(a.Observables)}
 	for _, k := range []string{"type", "source", "sourceRef", "title", "severity"} {
