@@ -85,7 +85,10 @@ func batched(b testing.TB, most int, window string) []byte {
 		b.Fatal("the webhook's manifest has another [batch] by now: change this test")
 	}
 	m := strings.Replace(string(parts.Manifest), own, fmt.Sprintf("max = %d\nwindow = %q", most, window), 1)
-	parts.Manifest = []byte(m)
+	if strings.Contains(m, "[features]") {
+		b.Fatal("the webhook's manifest has [features] by now: change this test")
+	}
+	parts.Manifest = []byte(m + "\n[features]\ndigest = true\n")
 	wasm, err := plugin.Pack(p.Module(), parts)
 	if err != nil {
 		b.Fatal(err)

@@ -14,6 +14,27 @@ import (
 	"github.com/tocsin-net/tocsin/pdk"
 )
 
+// TestNoDigest has an endpoint whose alerts are actions, such as bans: none is summed up, whatever the outage.
+func TestNoDigest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		x := &executor{do: func(context.Context, *pdk.Request) (*pdk.Response, *pdk.TransportError) {
+			if time.Since(begin) < 20*time.Minute {
+				return status(500, "down")
+			}
+			return ok()
+		}}
+		out := newMemory(t)
+		out.addMany(50, "a/ops", "x")
+		b := start(t, out, x, endpointNamed("a", native{render: whole}, plugin.Manifest{Batch: plugin.Batch{Max: 10}}))
+		b.untilEmpty(t)
+		b.finish(t)
+		if out.digests != 0 {
+			t.Errorf("digests were asked for %d times", out.digests)
+		}
+	})
+}
+
 // TestProbe has an endpoint down: after a few failures it is left alone, then exactly one delivery at a time shows whether
 // it is back, after longer and longer pauses, however much may go in parallel otherwise. Each time, what is old is put
 // into digests first.
@@ -37,7 +58,9 @@ func TestProbe(t *testing.T) {
 		}}
 		out := newMemory(t)
 		out.addMany(1000, "a/ops", "x")
-		b := start(t, out, x, endpointNamed("a", native{render: whole}, plugin.Manifest{Batch: plugin.Batch{Max: 10}, Limits: plugin.Limits{Parallel: 4}}))
+		b := start(t, out, x, endpointNamed("a", native{render: whole}, plugin.Manifest{
+			Batch: plugin.Batch{Max: 10}, Limits: plugin.Limits{Parallel: 4}, Features: plugin.Features{Digest: true},
+		}))
 		b.untilEmpty(t)
 		b.finish(t)
 		if n := most.Load(); n != 1 {

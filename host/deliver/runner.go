@@ -227,7 +227,7 @@ func (r *runner) next(stop, work context.Context) []alert.Delivery {
 // digest has what waited through an outage put into digests, before the first delivery is sent that shows whether the
 // endpoint is back.
 func (r *runner) digest(ctx context.Context) {
-	if !r.health.digestDue() {
+	if !r.health.digestDue() || !r.manifest().Features.Digest {
 		return
 	}
 	switch n, err := r.p.Outbox.Digest(ctx, r.Name); {

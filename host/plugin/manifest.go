@@ -81,6 +81,9 @@ type ExecWish struct {
 type Features struct {
 	EditOnRelease bool `toml:"edit_on_release"`
 	Idempotent    bool `toml:"idempotent"` // the service drops repeats of one delivery id
+	// Digest says that people read its messages, so that one may stand for many that waited through an outage. Without it each
+	// alert is sent on its own, however old: a ban, a document or an incident cannot be summed up.
+	Digest bool `toml:"digest"`
 	// Release says in a word what becomes of an alert that ends, one of Releases. Empty: edits, or sends without EditOnRelease.
 	Release string `toml:"release"`
 }
