@@ -140,6 +140,8 @@ func (r *reader) alert(a *Alert) {
 			r.str(&a.Message)
 		case "advice":
 			r.str(&a.Advice)
+		case "link":
+			r.str(&a.Link)
 		case "engaged_tstamp":
 			r.int64(&a.EngagedAt)
 		case "key":
@@ -256,6 +258,7 @@ func (a *Alert) AppendJSON(dst []byte) []byte {
 	w.str("time", a.Time)
 	w.str("message", a.Message)
 	w.strOpt("advice", a.Advice)
+	w.strOpt("link", a.Link)
 	w.intOpt("engaged_tstamp", a.EngagedAt)
 	w.strOpt("key", a.Key)
 	w.strOpt("interface", a.Interface)

@@ -50,6 +50,7 @@ type Alert struct {
 	Time        string  `json:"time"`   // RFC 3339, UTC
 	Message     string  `json:"message"`
 	Advice      string  `json:"advice,omitempty"`
+	Link        string  `json:"link,omitempty"`           // a page about it, as the administrator configured
 	EngagedAt   int64   `json:"engaged_tstamp,omitempty"` // on a release: when it began, Unix seconds
 	Key         string  `json:"key,omitempty"`            // names the condition; engage and release share it
 	Interface   string  `json:"interface,omitempty"`

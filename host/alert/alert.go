@@ -56,6 +56,8 @@ type Alert struct {
 	Message string
 	// Advice is one sentence that says what to do next. It may be empty.
 	Advice string
+	// Link is the address of a page about it, empty where none is configured.
+	Link string
 	// Engaged is, on a release, the time the condition began; zero otherwise.
 	Engaged time.Time
 	// Key names the condition: a release carries the key of its engage. It is empty for stored alerts.
@@ -148,6 +150,7 @@ type wire struct {
 	Time        string  `json:"time"`   // RFC 3339 with microseconds, UTC
 	Message     string  `json:"message"`
 	Advice      string  `json:"advice,omitempty"`
+	Link        string  `json:"link,omitempty"`
 	EngagedAt   int64   `json:"engaged_tstamp,omitempty"`
 	Key         string  `json:"key,omitempty"`
 	Interface   string  `json:"interface,omitempty"`
@@ -185,7 +188,7 @@ func (a *Alert) MarshalJSON() ([]byte, error) {
 		AlertID: a.AlertID, Check: a.Check, Title: a.Title, Category: a.Category.String(),
 		Severity: a.Severity.String(), SeverityID: int(a.Severity), Score: a.Score, Action: a.Action.String(),
 		Tstamp: a.Time.Unix(), Time: a.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), Message: a.Message,
-		Advice: a.Advice, Key: a.Key, Interface: a.Interface, MAC: a.MAC,
+		Advice: a.Advice, Link: a.Link, Key: a.Key, Interface: a.Interface, MAC: a.MAC,
 	}
 	if a.Kind != KindAlert {
 		w.Kind = a.Kind.String()

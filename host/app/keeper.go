@@ -27,6 +27,7 @@ const (
 // it by one goroutine.
 type keeper struct {
 	app   *App
+	link  func(*alert.Alert) string
 	batch []*alert.Alert
 	queue chan []*alert.Alert
 	done  chan struct{}
@@ -49,7 +50,7 @@ type dropped struct {
 // stop may take.
 func newKeeper(ctx context.Context, a *App) *keeper {
 	k := &keeper{
-		app: a, queue: make(chan []*alert.Alert, keepQueue), done: make(chan struct{}), most: keepMemory,
+		app: a, link: a.cfg.Linker(), queue: make(chan []*alert.Alert, keepQueue), done: make(chan struct{}), most: keepMemory,
 		drops: map[dropped]outbox.Drop{},
 	}
 	go k.run(ctx)
@@ -119,6 +120,7 @@ func (k *keeper) run(ctx context.Context) {
 func (k *keeper) entries(es []outbox.Entry, alerts []*alert.Alert) []outbox.Entry {
 	now := time.Now()
 	for _, a := range alerts {
+		a.Link = k.link(a)
 		es = append(es, outbox.Entry{Alert: a, Targets: k.app.router.Route(a, now)})
 	}
 	return es

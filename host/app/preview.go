@@ -55,7 +55,7 @@ func PreviewRecipient(ctx context.Context, o PreviewOptions, name string) (err e
 	if err != nil {
 		return err
 	}
-	m, err := o.message(ctx)
+	m, err := o.message(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -84,13 +84,15 @@ func PreviewRecipient(ctx context.Context, o PreviewOptions, name string) (err e
 }
 
 // message gives the alert of the flags.
-func (o *PreviewOptions) message(ctx context.Context) (*message, error) {
+func (o *PreviewOptions) message(ctx context.Context, cfg *config.Config) (*message, error) {
 	if o.Alert == "" {
 		sample, err := findSample(o.Sample)
 		if err != nil {
 			return nil, err
 		}
-		m := newMessage(sample.Alert)
+		a := sample.Alert
+		a.Link = sampleLink(cfg, &a)
+		m := newMessage(a)
 		m.about = fmt.Sprintf("the sample alert %q", sample.Name)
 		return m, nil
 	}

@@ -114,6 +114,7 @@ func (o *TestOptions) run(ctx context.Context, cfg *config.Config, of string, ep
 	if err != nil {
 		return err
 	}
+	sample.Alert.Link = sampleLink(cfg, &sample.Alert)
 	w, err := o.writer(testColumns, paintTest)
 	if err != nil {
 		return err

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tocsin-net/tocsin/host/config"
@@ -132,6 +134,22 @@ func find(what, file, name string, names []string) (int, error) {
 		text += ": it is one of " + strings.Join(names, ", ")
 	}
 	return 0, usage("%s", text)
+}
+
+// sampleLink is the link of a made-up alert.
+func sampleLink(cfg *config.Config, a *pdk.Alert) string {
+	return cfg.LinkOf(func(name string) string {
+		switch name {
+		case "tstamp":
+			return strconv.FormatInt(a.Tstamp, 10)
+		case "ip":
+			return cmp.Or(a.IP, a.Client)
+		}
+		return map[string]string{
+			"id": a.ID, "check": a.Check, "entity": a.Entity, "severity": a.Severity, "client": a.Client, "server": a.Server, "mac": a.MAC,
+			"community_id": a.CommunityID,
+		}[name]
+	})
 }
 
 // findSample gives the made-up alert whose name has the text in it; the first for an empty text.

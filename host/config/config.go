@@ -71,7 +71,9 @@ type Checks struct {
 type Delivery struct {
 	MaxAge       Duration `toml:"max_age"`       // a delivery older than this is a dead letter; default 72h
 	DrainTimeout Duration `toml:"drain_timeout"` // for what is in flight at a stop; default 20s
-	Retention    Duration `toml:"retention"`     // settled deliveries are kept so long; default 720h
+	// Link is the address of a page about an alert, with {id}, {ip} and other names of LinkNames in braces; empty: none.
+	Link      string   `toml:"link"`
+	Retention Duration `toml:"retention"` // settled deliveries are kept so long; default 720h
 	// DeadRetention is how long dead letters are kept, MaxDead how many; defaults 2160h and 100,000.
 	DeadRetention Duration `toml:"dead_retention"`
 	MaxDead       int      `toml:"max_dead"`
@@ -242,6 +244,9 @@ func (c *Config) check() error {
 	}
 	if _, err := Prefixes(c.Egress.AllowPrivate); err != nil {
 		add(c.Problem("egress.allow_private", err.Error()))
+	}
+	if text := checkLink(c.Delivery.Link); text != "" {
+		add(c.Problem("delivery.link", text))
 	}
 	if c.API.Listen != "" {
 		if _, _, err := net.SplitHostPort(c.API.Listen); err != nil {

@@ -387,3 +387,25 @@ func BenchmarkRenderTooLong(b *testing.B) {
 		}
 	}
 }
+
+// TestLinkBack looks for the link of an alert in the line that says when, in the ways of writing links that there are.
+func TestLinkBack(t *testing.T) {
+	t.Parallel()
+	a := sample(t, "flow, certificate expired")
+	a.Link = "https://siem.example/?id=1&ip=192.0.2.17"
+	for format, want := range map[string]string{
+		"text":       "eth0 · details https://siem.example/?id=1&ip=192.0.2.17",
+		"html":       `eth0 · <a href="https://siem.example/?id=1&amp;ip=192.0.2.17">details</a>`,
+		"basic_html": `eth0 · <a href="https://siem.example/?id=1&amp;ip=192.0.2.17">details</a>`,
+		"mrkdwn":     "eth0 · <https://siem.example/?id=1&amp;ip=192.0.2.17|details>",
+		"markdown":   "eth0 · [details](<https://siem.example/?id=1&ip=192.0.2.17>)",
+	} {
+		if got := render(t, parse(t, withMessage(format, "")), a, "en", false).Text; !strings.Contains(got, want) {
+			t.Errorf("%s: no %s in %s", format, want, got)
+		}
+	}
+	a.Link = "javascript:alert(1)"
+	if got := render(t, parse(t, withMessage("html", "")), a, "en", false).Text; strings.Contains(got, "javascript") {
+		t.Errorf("a link that is none: %s", got)
+	}
+}

@@ -209,6 +209,7 @@ func fields(a *pdk.Alert) map[string]any {
 		"id": a.ID, "entity": a.Entity, "entity_id": a.EntityID, "entity_value": a.EntityValue, "alert_id": a.AlertID,
 		"check": a.Check, "title": a.Title, "category": a.Category, "severity": a.Severity, "severity_id": a.SeverityID,
 		"score": a.Score, "action": a.Action, "tstamp": a.Tstamp, "time": a.Time, "message": a.Message, "advice": a.Advice,
+		"link":           a.Link,
 		"engaged_tstamp": a.EngagedAt, "key": a.Key, "interface": a.Interface, "ip": a.IP, "name": a.Name, "mac": a.MAC,
 		"local": a.Local, "attacker": a.Attacker, "victim": a.Victim, "value": a.Value, "threshold": a.Threshold, "l4": a.L4,
 		"client": a.Client, "client_port": int(a.ClientPort), "server": a.Server, "server_port": int(a.ServerPort),
