@@ -6,14 +6,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/endpoint"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/declared"
 	"github.com/tocsin-net/tocsin/host/plugin/build"
 	"github.com/tocsin-net/tocsin/host/sandbox"
-	"github.com/tocsin-net/tocsin/pdk"
 )
 
 // declaredCase is one of the endpoints that are written as data: how it is configured, and what its service makes of a release.
@@ -157,34 +155,4 @@ func loaded(t testing.TB, name string) *endpoint.Type {
 		t.Fatal(err)
 	}
 	return typ
-}
-
-// BenchmarkDeclaredRender measures how long the rendering of ten alerts takes, in the sandbox.
-func BenchmarkDeclaredRender(b *testing.B) {
-	for _, name := range declared.Names() {
-		b.Run(name, func(b *testing.B) {
-			typ := loaded(b, name)
-			in := &pdk.RenderInput{Now: time.Now().UnixMilli(), Locale: "en", Endpoint: pdk.Params{}, Recipient: pdk.Params{}}
-			for k := range declaredCases {
-				in.Endpoint[k+"_url"], in.Recipient[k+"_topic"] = "https://x.example", "t"
-			}
-			in.Recipient["matrix_room"] = "!a:b"
-			for i := range 10 {
-				al := benchAlert(i)
-				raw, err := al.MarshalJSON()
-				if err != nil {
-					b.Fatal(err)
-				}
-				in.Deliveries = append(in.Deliveries, pdk.Delivery{
-					ID: fmt.Sprint("d", i), Alert: pdk.Alert{Raw: raw}, Text: strings.Repeat("text ", 60), Subject: "subject", Attempt: 1,
-				})
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := typ.Render(b.Context(), in); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
