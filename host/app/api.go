@@ -183,7 +183,7 @@ func (m *monitor) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
 	for i, c := range m.app.cfg.Endpoints {
 		es[i] = api.Endpoint{Name: c.Name, Type: c.Type}
 		for _, h := range holds {
-			if h.Endpoint == c.Name && h.Until.After(time.Now()) {
+			if h.Endpoint == c.Name && (h.Broken || h.Until.After(time.Now())) {
 				es[i].Held, es[i].Broken, es[i].Until = true, h.Broken, h.Until
 			}
 		}

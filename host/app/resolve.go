@@ -114,11 +114,10 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	if len(r.errs) > before {
 		return nil, false // what a reference stands for is unknown: nothing sound can be said about the rest
 	}
-	quoted := egress.NewSecrets() // a problem may quote a value
-	hide(params, secretNames(pkg)["endpoint"], quoted)
+	quoted := quotes(params, secretNames(pkg)["endpoint"])
 	for _, p := range pkg.LintParams(r.cfg.Locale, params.real, nil) {
 		if name, ok := cutPart(p, "endpoint"); ok {
-			fail("parameters."+name, "%s", quoted.Redact(p.Named()))
+			fail("parameters."+name, "%s", quoted(name, p.Named()))
 		}
 	}
 	if _, err := egress.GrantsFor(pkg.Manifest, params.real); err != nil && len(r.errs) == before {
@@ -157,12 +156,12 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	filled, _ := pkg.Lint.Fill(params.guest, nil)
 	problems, err := typ.Lint(ctx, &pdk.LintInput{Endpoint: filled})
 	if err != nil {
-		fail("type", "%v", err)
+		fail("type", "%s", l.secrets.Redact(err.Error()))
 		return nil, false
 	}
 	for _, p := range problems {
 		name := strings.TrimPrefix(p.Field, "endpoint.")
-		fail("parameters."+name, "%s: %s", name, p.Message)
+		fail("parameters."+name, "%s: %s", name, l.secrets.Redact(p.Message))
 	}
 	d := &deliver.Endpoint{
 		Name: e.Name, TypeName: e.Type, Manifest: pkg.Manifest, Live: handle.Manifest, Guest: handle, Composer: handle, Params: params.guest,
@@ -186,12 +185,12 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		in.Endpoint, in.Recipient = pkg.Lint.Fill(params.guest, p.guest)
 		problems, err := typ.Lint(ctx, in)
 		if err != nil {
-			fail("type", "%v", err)
+			fail("type", "%s", l.secrets.Redact(err.Error()))
 			return nil, false
 		}
 		for _, q := range problems {
 			if key, ok := strings.CutPrefix(q.Field, "recipient."); ok {
-				r.errs = append(r.errs, r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: %s: %s", rc.Name, key, q.Message)))
+				r.errs = append(r.errs, r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: %s: %s", rc.Name, key, l.secrets.Redact(q.Message))))
 			}
 		}
 		locale := rc.Locale
@@ -213,14 +212,28 @@ func (r *resolver) recipient(k int, pkg *plugin.Package, endpointParams map[stri
 	}
 	p := &part{written: rc.Parameters}
 	p.real = r.references(p.written, func(key string, err error) { fail("parameters."+key, key+": "+err.Error()) })
-	quoted := egress.NewSecrets()
-	hide(*p, secretNames(pkg)["recipient"], quoted)
+	quoted := quotes(*p, secretNames(pkg)["recipient"])
 	for _, q := range pkg.LintParams(r.cfg.Locale, endpointParams, p.real) {
 		if name, ok := cutPart(q, "recipient"); ok {
-			fail("parameters."+name, quoted.Redact(q.Named()))
+			fail("parameters."+name, quoted(name, q.Named()))
 		}
 	}
 	return p
+}
+
+// quotes makes a function that redacts what a problem of a parameter may quote: its own value by its own name, even if
+// another parameter has the same one.
+func quotes(p part, secret map[string]bool) func(name, text string) string {
+	all := egress.NewSecrets()
+	hide(p, secret, all)
+	return func(name, text string) string {
+		if v, ok := p.real[name]; ok {
+			own := egress.NewSecrets()
+			hide(part{written: map[string]any{name: p.written[name]}, real: map[string]any{name: v}}, secret, own)
+			text = own.Redact(text)
+		}
+		return all.Redact(text)
+	}
 }
 
 // cutPart gives the parameter that an error is about, if it is one of the part.

@@ -36,7 +36,7 @@ func checkLink(link string) string {
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsAny(link, "<>\"'| "):
 		return `link is no address of a page: write it like "https://siem.example/alerts?id={id}"`
-	case strings.Contains(u.Host, "x") && linkName.MatchString(hostOf(link)):
+	case linkName.MatchString(hostOf(link)):
 		return "link has braces in its host: only the path and what follows may differ between alerts"
 	case len(link) > maxLink:
 		return fmt.Sprintf("link has %d characters: at most %d", len(link), maxLink)
@@ -47,8 +47,10 @@ func checkLink(link string) string {
 // hostOf is what stands between "://" and the path.
 func hostOf(link string) string {
 	_, rest, _ := strings.Cut(link, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	return host
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest
 }
 
 // Linker makes the links of alerts: the configured address with an alert's values, each escaped for a query or a path. It

@@ -26,6 +26,8 @@ func TestLink(t *testing.T) {
 	for link, want := range map[string]string{
 		"https://x.example/{id}":                "",
 		"https://exam.example/?q={ip}":          "",
+		"https://exam.example?q={ip}":           "",
+		"https://siem.local#{id}":               "",
 		"https://x.example/{idd}":               "did you mean {id}?",
 		"https://x.example/{what}":              "{community_id}",
 		"x.example/{id}":                        "no address of a page",

@@ -46,6 +46,7 @@ func (s *Store) shift(t *tx, d time.Duration) error {
 		`UPDATE hold SET until = until + ?1`,
 		`UPDATE start SET at = at + ?1`,
 		`UPDATE silence SET since = since + ?1, until = until + ?1`,
+		`UPDATE alert SET stored = stored + ?1 WHERE seq = (SELECT max(seq) FROM alert)`, // or catchUp would do it again
 	} {
 		if _, err := t.exec(q, ms); err != nil {
 			return err
@@ -53,7 +54,7 @@ func (s *Store) shift(t *tx, d time.Duration) error {
 	}
 	t.after = append(t.after, func() {
 		for name, h := range s.holds {
-			h.Until = h.Until.Add(d)
+			h.Until = h.Until.Round(0).Add(d) // its monotonic reading, if it has one, needs no step
 			s.holds[name] = h
 		}
 		for name := range s.names.endpoints {

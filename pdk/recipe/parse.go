@@ -353,7 +353,11 @@ func (t *table) value(key, s string, url bool) *value {
 		use.Filters = append(use.Filters, name)
 		v.filters = append(v.filters, f)
 	}
-	if url && !strings.HasPrefix(v.name, "endpoint.") && !slices.Contains(use.Filters, "path") {
+	own := strings.HasPrefix(v.name, "endpoint.")
+	for _, f := range v.filters {
+		own = own && (f.name != "or" || strings.HasPrefix(f.arg, "endpoint."))
+	}
+	if n := len(v.filters); url && !own && (n == 0 || v.filters[n-1].name != "path") {
 		t.bad(key, v.name+" stands in a URL; write {"+s+" | path}, so that it cannot lead elsewhere")
 	}
 	t.recipe.uses = append(t.recipe.uses, use)

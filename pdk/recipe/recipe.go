@@ -256,6 +256,9 @@ func (c *call) request(s *scope) (*pdk.HTTPRequest, string) {
 	}
 	var key strings.Builder
 	key.WriteString(h.Method + " " + h.URL)
+	if h.Basic != nil {
+		key.WriteString("\n" + h.Basic.User + "\n" + h.Basic.Password)
+	}
 	for _, f := range h.Headers {
 		key.WriteString("\n" + f.Name + ":" + f.Value)
 	}
