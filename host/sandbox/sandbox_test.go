@@ -397,3 +397,30 @@ func FuzzPrepare(f *testing.F) {
 		}
 	})
 }
+
+// TestNamedLikeTheHost has guests that compute for ever and call themselves what the host's own modules are called: their
+// time ends all the same.
+func TestNamedLikeTheHost(t *testing.T) {
+	r := newRuntime(t, Options{})
+	for _, name := range []string{"", ourModule, wasiModule} {
+		names := string([]byte{0, byte(len(name) + 1), byte(len(name))}) + name
+		m, err := r.Compile(t.Context(), "p", asm{body: code(opLoop, void, opBr, 0, opEnd, opUnreachable), custom: [][]byte{customSection("name", []byte(names))}}.bytes(),
+			Limits{Timeout: 100 * time.Millisecond, Fuel: 1 << 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := m.Call(t.Context(), "render", nil)
+			done <- err
+		}()
+		select {
+		case err = <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("named %q: it still runs", name) // and goes on until the test's process ends
+		}
+		if err == nil || !strings.Contains(err.Error(), "it used more time than a call may") {
+			t.Errorf("named %q: %v", name, err)
+		}
+	}
+}
