@@ -20,6 +20,9 @@ import (
 	"github.com/tocsin-net/tocsin/pdk"
 )
 
+// http2Window is how much of an answer over HTTP/2 may be on its way, in bytes.
+const http2Window = 256 << 10
+
 func (x *Executor) transport(open bool) *http.Transport {
 	g := guard{allow: x.opt.AllowPrivate}
 	d := x.dialer()
@@ -35,6 +38,8 @@ func (x *Executor) transport(open bool) *http.Transport {
 		IdleConnTimeout:        20 * time.Second, // below what servers use, so that few requests meet a closing connection
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              new(http.Protocols),
+		// A server may send this much of an answer before anybody has read it; by default it is 4 MB.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: http2Window, MaxReceiveBufferPerConnection: 4 * http2Window},
 	}
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(true)
