@@ -274,6 +274,28 @@ func TestUsage(t *testing.T) {
 	check("after a restart", open(t, s.path, Options{}))
 }
 
+// TestUsageOfFailedFlush: counts whose transaction fails at its commit are written by the next flush.
+func TestUsageOfFailedFlush(t *testing.T) {
+	s, _ := fresh(t)
+	stored := func() int { return count(t, s, `SELECT count(*) FROM usage`) }
+	exec := func(query string) {
+		t.Helper()
+		_, err := s.tx.conn.ExecContext(t.Context(), query)
+		ok(t, err)
+	}
+	s.AddFiltered("ops", "severity", 3)
+	exec(`CREATE TABLE spoilt (n INTEGER REFERENCES recipient(seq) DEFERRABLE INITIALLY DEFERRED)`)
+	exec(`CREATE TRIGGER spoil AFTER INSERT ON usage BEGIN INSERT INTO spoilt VALUES (-1); END`)
+	if err := s.FlushUsage(t.Context()); err == nil || stored() != 0 {
+		t.Fatalf("the commit did not fail: %v, %d rows", err, stored())
+	}
+	exec(`DROP TRIGGER spoil`)
+	ok(t, s.FlushUsage(t.Context()))
+	if stored() != 1 {
+		t.Error("what a failed flush had taken was never written")
+	}
+}
+
 // BenchmarkSilence measures a storm of the same alert: stored while the window is open, and waiting when it opens; an
 // operation is one alert.
 func BenchmarkSilence(b *testing.B) {

@@ -73,7 +73,8 @@ func (s *Store) Usage(ctx context.Context) (map[string]Usage, error) {
 	return out, ctx.Err()
 }
 
-// FlushUsage writes what changed since the last call. It costs nothing if nothing did.
+// FlushUsage writes what changed since the last call. It costs nothing if nothing did. After a failure the next call
+// writes it.
 func (s *Store) FlushUsage(ctx context.Context) error {
 	s.mu.Lock()
 	n := len(s.used)
@@ -81,29 +82,31 @@ func (s *Store) FlushUsage(ctx context.Context) error {
 	if n == 0 {
 		return ctx.Err()
 	}
-	return s.do(ctx, "count in", n, func(t *tx) error {
+	taken := map[string]bool{} // outside the work, which may run twice
+	err := s.do(ctx, "count in", n, func(t *tx) error {
 		s.mu.Lock()
-		changed := make(map[string]Usage, len(s.used))
-		for name := range s.used {
+		maps.Copy(taken, s.used)
+		clear(s.used)
+		changed := make(map[string]Usage, len(taken))
+		for name := range taken {
 			u := *s.usage[name]
 			u.Filtered = maps.Clone(u.Filtered)
 			changed[name] = u
 		}
-		clear(s.used)
 		s.mu.Unlock()
 		for name, u := range changed {
-			err := u.write(t, name)
-			if err != nil {
-				s.mu.Lock()
-				for name := range changed {
-					s.used[name] = true
-				}
-				s.mu.Unlock()
+			if err := u.write(t, name); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err != nil { // whatever was at fault, the disk at the commit or another's part: nothing of this is stored
+		s.mu.Lock()
+		maps.Copy(s.used, taken)
+		s.mu.Unlock()
+	}
+	return err
 }
 
 func (u *Usage) write(t *tx, name string) error {
