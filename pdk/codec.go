@@ -142,6 +142,8 @@ func (r *reader) alert(a *Alert) {
 			r.str(&a.Advice)
 		case "link":
 			r.str(&a.Link)
+		case "test":
+			r.boolean(&a.Test)
 		case "engaged_tstamp":
 			r.int64(&a.EngagedAt)
 		case "key":
@@ -259,6 +261,7 @@ func (a *Alert) AppendJSON(dst []byte) []byte {
 	w.str("message", a.Message)
 	w.strOpt("advice", a.Advice)
 	w.strOpt("link", a.Link)
+	w.boolOpt("test", a.Test)
 	w.intOpt("engaged_tstamp", a.EngagedAt)
 	w.strOpt("key", a.Key)
 	w.strOpt("interface", a.Interface)

@@ -87,3 +87,9 @@ func (p Params) Strings(name string) []string {
 	}
 	return nil
 }
+
+// Object gives a parameter that is an object, as the answers of services have them; nil, which has no parameters, for anything else.
+func (p Params) Object(name string) Params {
+	m, _ := p[name].(map[string]any)
+	return m
+}

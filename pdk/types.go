@@ -51,6 +51,7 @@ type Alert struct {
 	Message     string  `json:"message"`
 	Advice      string  `json:"advice,omitempty"`
 	Link        string  `json:"link,omitempty"`           // a page about it, as the administrator configured
+	Test        bool    `json:"test,omitempty"`           // sent by "tocsin endpoint test": nothing has happened
 	EngagedAt   int64   `json:"engaged_tstamp,omitempty"` // on a release: when it began, Unix seconds
 	Key         string  `json:"key,omitempty"`            // names the condition; engage and release share it
 	Interface   string  `json:"interface,omitempty"`
