@@ -2,6 +2,8 @@ package deliver
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -9,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/egress"
 	"github.com/tocsin-net/tocsin/host/plugin"
 	"github.com/tocsin-net/tocsin/pdk"
@@ -169,4 +172,118 @@ func TestHurry(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+// slowHolds is an outbox that begins to write a hold, and waits.
+type slowHolds struct {
+	*memory
+	gate  chan struct{}
+	calls atomic.Int32
+}
+
+func (s *slowHolds) SetHold(ctx context.Context, h alert.Hold) error {
+	s.calls.Add(1)
+	<-s.gate
+	return s.memory.SetHold(ctx, h)
+}
+
+func (s *slowHolds) ClearHold(ctx context.Context, endpoint string) error {
+	s.calls.Add(1)
+	<-s.gate
+	return s.memory.ClearHold(ctx, endpoint)
+}
+
+// TestHoldsCross has the disk so slow that what it was told of a hold is out of date when it has stored it: what was told
+// last stands in the end, and nobody waits for the disk but the first.
+func TestHoldsCross(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then func(*runner)
+		held        bool
+	}{
+		"a success during the write of a hold": {
+			func(r *runner) { r.limits(t.Context(), time.Second, "429") }, func(r *runner) { r.works(t.Context()) }, false,
+		},
+		"a hold during its end": {
+			func(r *runner) { r.works(t.Context()) }, func(r *runner) { r.limits(t.Context(), time.Hour, "429") }, true,
+		},
+		"a longer hold": {
+			func(r *runner) { r.limits(t.Context(), time.Second, "429") }, func(r *runner) { r.limits(t.Context(), time.Hour, "429") }, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := &slowHolds{memory: newMemory(t), gate: make(chan struct{})}
+				p, err := New(Deps{Outbox: out, Executor: &executor{}, Endpoints: []Endpoint{endpointNamed("a", native{}, plugin.Manifest{})}, Log: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := p.runners[0]
+				r.recall(t.Context(), []alert.Hold{{Endpoint: "a", Until: time.Now()}})
+				done := make(chan struct{})
+				go func() { defer close(done); c.first(r) }()
+				synctest.Wait()
+				<-time.After(time.Minute)
+				c.then(r)
+				if n := out.calls.Load(); n != 1 {
+					t.Errorf("%d writes at a time", n)
+				}
+				close(out.gate)
+				<-done
+				if h, stored := out.holds["a"]; stored != c.held || h != r.health.hold || r.health.onHold() != c.held {
+					t.Errorf("stored %v: %+v, held in memory %v: %+v", stored, h, r.health.onHold(), r.health.hold)
+				}
+			})
+		})
+	}
+}
+
+// TestUnstoredHold has a hold that the disk does not take: nothing is leased over and over while it lasts.
+func TestUnstoredHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &unheld{memory: newMemory(t)}
+		x := &executor{}
+		x.do = func(context.Context, *pdk.Request) (*pdk.Response, *pdk.TransportError) {
+			if len(x.bodies()) == 1 {
+				return &pdk.Response{Status: 429, Headers: map[string]string{"retry-after": "60"}}, nil
+			}
+			return ok()
+		}
+		p, err := New(Deps{Outbox: out, Executor: x, Endpoints: []Endpoint{endpointNamed("a", native{}, plugin.Manifest{})}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		end := make(chan error, 1)
+		out.add("a/ops", "x")
+		go func() { end <- p.Run(ctx) }()
+		<-time.After(time.Second)
+		out.addMany(3, "a/ops", "y")
+		leases := out.leases.Load()
+		<-time.After(58 * time.Second)
+		if n := out.leases.Load() - leases; n > 1 || len(x.bodies()) != 1 {
+			t.Errorf("%d leases during the hold, %d requests", n, len(x.bodies()))
+		}
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if n := len(x.bodies()); n != 5 {
+			t.Errorf("%d requests after the hold", n)
+		}
+		cancel()
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// unheld is an outbox that stores no holds.
+type unheld struct {
+	*memory
+	leases atomic.Int32
+}
+
+func (*unheld) SetHold(context.Context, alert.Hold) error { return errors.New("disk full") }
+
+func (u *unheld) Lease(ctx context.Context, endpoint string, limit int) ([]alert.Delivery, error) {
+	u.leases.Add(1)
+	return u.memory.Lease(ctx, endpoint, limit)
 }

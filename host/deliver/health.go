@@ -18,11 +18,14 @@ const (
 	maxHold     = 24 * time.Hour
 )
 
-// health is what is known of the endpoint as a whole. Holds are kept by the outbox; this is the working copy.
+// health is what is known of the endpoint as a whole. Requests are held by what stands here; the outbox keeps a copy for
+// the next run, and so that others can see it.
 type health struct {
 	mu      sync.Mutex // mu guards what follows
 	hold    alert.Hold // the last one set; Until may have passed
-	held    bool       // a hold is stored
+	held    bool       // there is a hold, or was one that no success has ended yet
+	changes int        // of hold and held
+	writing bool       // somebody brings the outbox up to date
 	down    bool       // broken or in an outage: a single delivery is tried when the hold ends
 	told    bool       // the user was told that it is broken
 	outages int        // in a row
@@ -51,10 +54,16 @@ func (h *health) onTrial() bool {
 }
 
 // onHold tells whether requests have to wait.
-func (h *health) onHold() bool {
+func (h *health) onHold() bool { return h.wait() > 0 }
+
+// wait is how long requests have to wait; 0 or less: they need not.
+func (h *health) wait() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.held && time.Now().Before(h.hold.Until)
+	if !h.held {
+		return 0
+	}
+	return time.Until(h.hold.Until)
 }
 
 // recall takes up the holds of an earlier run. A rate limit or an outage goes on; a broken configuration is tried at once,
@@ -93,11 +102,12 @@ func (r *runner) works(ctx context.Context) {
 	held, down, reason := h.held, h.down, h.hold.Reason
 	h.hold, h.held, h.down, h.told, h.outages, h.brokens = alert.Hold{}, false, false, false, 0, 0
 	clear(h.failing)
+	if held {
+		h.changes++
+	}
 	h.mu.Unlock()
 	if held {
-		if err := r.p.Outbox.ClearHold(ctx, r.Name); err != nil {
-			r.log.Error("cannot clear the endpoint's hold", "error", err)
-		}
+		r.keepHold(ctx)
 	}
 	if down {
 		r.log.Info("the endpoint works again", "was", reason)
@@ -168,12 +178,39 @@ func (r *runner) setHold(ctx context.Context, hold alert.Hold) bool {
 		return false
 	}
 	h.hold, h.held, h.awake = hold, true, false
+	h.changes++
 	h.mu.Unlock()
-	if err := r.p.Outbox.SetHold(context.WithoutCancel(ctx), hold); err != nil {
-		r.log.Error("cannot store the endpoint's hold", "error", err)
-	}
+	r.keepHold(ctx)
 	r.p.report(Result{Endpoint: r.Name, Hold: &hold, Reason: hold.Reason})
 	return true
+}
+
+// keepHold brings the outbox's copy of the hold up to date. One goroutine at a time writes it, and looks again after each
+// write: so the last change is what stays there, in whatever order writes of several would have reached the disk, and the
+// others need not wait for it.
+func (r *runner) keepHold(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	h := &r.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writing {
+		return
+	}
+	h.writing = true
+	for seen := -1; seen != h.changes; {
+		seen = h.changes
+		hold, held := h.hold, h.held
+		h.mu.Unlock()
+		if held {
+			if err := r.p.Outbox.SetHold(ctx, hold); err != nil {
+				r.log.Error("the endpoint's hold cannot be stored, and a restart would forget it", "error", err)
+			}
+		} else if err := r.p.Outbox.ClearHold(ctx, r.Name); err != nil {
+			r.log.Error("cannot clear the endpoint's hold", "error", err)
+		}
+		h.mu.Lock()
+	}
+	h.writing = false
 }
 
 func grow(from, to time.Duration, n int) time.Duration {

@@ -198,6 +198,11 @@ func (r *runner) next(stop, work context.Context) []alert.Delivery {
 			}
 			return batch
 		}
+		// The outbox leases nothing either while the endpoint is on hold, once it knows.
+		if wait := r.health.wait(); wait > 0 {
+			sleep(stop, wake, wait)
+			continue
+		}
 		r.begin()
 		r.digest(work)
 		// Not with stop: a lease that is cut off in the middle may be on disk all the same.
