@@ -81,3 +81,25 @@ func tidyLines(s string) string {
 	}
 	return b.String()
 }
+
+// StripTags drops the tags of markup whose lines are lines already, and leaves the rest as it is, entities too. A "<" that no ">" ends
+// begins no tag.
+func StripTags(s string) string {
+	i := strings.IndexByte(s, '<')
+	if i < 0 {
+		return s
+	}
+	var b strings.Builder
+	for ; i >= 0; i = strings.IndexByte(s, '<') {
+		j := strings.IndexByte(s[i:], '>')
+		if j < 0 {
+			break
+		}
+		b.WriteString(s[:i])
+		s = s[i+j+1:]
+	}
+	return b.String() + s
+}
+
+// UnescapeHTML gives back what EscapeHTML was given.
+func UnescapeHTML(s string) string { return unescapeHTML.Replace(s) }

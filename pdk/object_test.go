@@ -72,6 +72,20 @@ func TestPlainHTML(t *testing.T) {
 	}
 }
 
+func TestStripTags(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain": "plain", "": "", "<b>a</b>\n&lt;b&gt;": "a\n&lt;b&gt;", `<font color="x">a</font> b`: "a b", "a < b": "a < b", "<i>x</i> <": "x <", "a > b": "a > b",
+	} {
+		if got := StripTags(in); got != want {
+			t.Errorf("StripTags(%q) = %q, want %q", in, got, want)
+		}
+	}
+	const all = "<a href=\"x\">'&amp;'"
+	if got := UnescapeHTML(EscapeHTML(all)); got != all {
+		t.Errorf("unescaped %q is %q", all, got)
+	}
+}
+
 func FuzzPlainHTML(f *testing.F) {
 	f.Add(`<table><tr><th>a</th><td>b &amp; c<br>d</td></tr></table><a href="x">y</a>`)
 	f.Add(`<style><`)

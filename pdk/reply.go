@@ -5,6 +5,15 @@ import (
 	"strings"
 )
 
+// JSONRequest makes a request to a service that speaks JSON: with a body it says that it is JSON, nil is none.
+func JSONRequest(method, url string, body []byte) *HTTPRequest {
+	r := &HTTPRequest{Method: method, URL: url, Body: string(body)}
+	if body != nil {
+		r.Headers = []Header{{Name: "Content-Type", Value: "application/json"}}
+	}
+	return r
+}
+
 // Reply is a service's answer while it is judged. Judge makes it; what a plug-in adds is what its service means by the answer.
 type Reply struct {
 	// In is all that the host gave to classify.

@@ -87,3 +87,20 @@ func TestBatchID(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestBrief(t *testing.T) {
+	for _, c := range [][3]string{{"Scan", "It began", "Scan: It began"}, {"Scan", "", "Scan"}, {"", "It began", "It began"}, {"", "", ""}} {
+		if got := (&Alert{Title: c[0], Message: c[1]}).Brief(); got != c[2] {
+			t.Errorf("%q and %q are %q, want %q", c[0], c[1], got, c[2])
+		}
+	}
+}
+
+func TestJSONRequest(t *testing.T) {
+	if r := JSONRequest("GET", "u", nil); r.Method != "GET" || r.URL != "u" || r.Body != "" || r.Headers != nil {
+		t.Errorf("without a body: %+v", r)
+	}
+	if r := JSONRequest("POST", "u", []byte("{}")); r.Body != "{}" || len(r.Headers) != 1 || r.Headers[0] != (Header{"Content-Type", "application/json"}) {
+		t.Errorf("with a body: %+v", r)
+	}
+}

@@ -43,6 +43,14 @@ func (l Level) Sign() string {
 	return [levels]string{"✅", "⚪", "🔵", "🟡", "🟠", "🔴"}[l]
 }
 
+// Brief is the alert in one line, its title and what happened, for a message that has nothing else to say; empty if it has neither.
+func (a *Alert) Brief() string {
+	if a.Message == "" || a.Title == "" {
+		return strings.TrimSpace(a.Title + a.Message)
+	}
+	return strings.TrimSpace(a.Title + ": " + a.Message)
+}
+
 // Line makes text of anybody's one line and takes out the signs that turn the direction of writing, by which a value could fake what
 // a reader sees: controls and line separators become spaces. The host has done so with rendered texts, not with an alert's fields.
 func Line(s string) string {
