@@ -24,9 +24,10 @@ var (
 // few is bulk for settlements that come in small numbers.
 const few = 4
 
-// settleStatements settle n deliveries and note their attempts.
+// settleStatements settle n deliveries and note their attempts. ?3 says that the service drops repeats: then a mark of an
+// earlier attempt in doubt goes, else it stays.
 func settleStatements(n int) (settle, attempt string) {
-	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, plain = 0, reason = ''
+	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, ambiguous = ambiguous AND NOT ?3, plain = 0, reason = ''
 		WHERE state = 1 AND id IN (` + marks(n) + `)`,
 		`INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES ` +
 			strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, 0, ''), `, n), ", ")
@@ -145,9 +146,10 @@ func (t *tx) takeAll(ids []alert.ID, now int64) error {
 	return nil
 }
 
-// plainSuccess tells whether a settlement changes nothing but the state, to one of the good ones.
+// plainSuccess tells whether a settlement changes nothing but the state, to one of the good ones, and perhaps the mark of a
+// possible duplicate.
 func plainSuccess(v *alert.Settlement) bool {
-	return succeeded(v.State) && !v.Uncounted && !v.Plain && !v.Ambiguous && !v.Idempotent && v.Reason == "" && v.ProviderID == "" && v.NotBefore.IsZero()
+	return succeeded(v.State) && !v.Uncounted && !v.Plain && !v.Ambiguous && v.Reason == "" && v.ProviderID == "" && v.NotBefore.IsZero()
 }
 
 // settleBulk settles the first ones of a call, n of them, in one statement; 0 if the first has to go alone.
@@ -167,8 +169,8 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 	for i := range vs {
 		v := &vs[i]
 		l, ok := s.leases[v.Delivery]
-		if !ok || l.same != "" || v.State != vs[0].State || !plainSuccess(v) || s.digests[v.Delivery] || t.settled[v.Delivery] ||
-			len(t.parked[v.Delivery]) > 0 {
+		if !ok || l.same != "" || v.State != vs[0].State || v.Idempotent != vs[0].Idempotent || !plainSuccess(v) ||
+			s.digests[v.Delivery] || t.settled[v.Delivery] || len(t.parked[v.Delivery]) > 0 {
 			s.mu.Unlock()
 			for _, before := range vs[:i] {
 				delete(t.settled, before.Delivery)
@@ -181,7 +183,7 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 	}
 	s.mu.Unlock()
 	state, now := vs[0].State, s.now().UnixMilli()
-	args := append(make([]any, 0, bulk+2), int64(state), now)
+	args := append(make([]any, 0, bulk+3), int64(state), now, vs[0].Idempotent)
 	for i := range vs {
 		args = append(args, vs[i].Delivery[:])
 	}

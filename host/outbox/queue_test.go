@@ -190,6 +190,38 @@ func TestSettleIdempotent(t *testing.T) {
 	}
 }
 
+// TestSettleIdempotentMany: what a service that drops repeats took is settled many at a time, too; the marks of earlier
+// attempts go where it does, and stay where it does not.
+func TestSettleIdempotentMany(t *testing.T) {
+	for _, drops := range []bool{true, false} {
+		s, _ := fresh(t)
+		for i := range bulk {
+			put(t, s, flowAlert(fmt.Sprint(i)), "ops@hook")
+		}
+		var vs []alert.Settlement
+		for i, d := range leaseN(t, s, "hook", bulk, bulk) {
+			vs = append(vs, alert.Settlement{Delivery: d.ID, State: alert.Queued, Ambiguous: i%4 == 0, Idempotent: drops})
+		}
+		settle(t, s, vs...)
+		leaseN(t, s, "hook", bulk, bulk)
+		for i := range vs {
+			vs[i].State, vs[i].Ambiguous = alert.Delivered, false
+		}
+		ok(t, s.do(t.Context(), "test", bulk, func(x *tx) error {
+			n, err := s.settleBulk(x, vs)
+			if n != bulk {
+				t.Errorf("%d settled in one statement", n)
+			}
+			return err
+		}))
+		want := map[bool]int{true: 0, false: bulk / 4}[drops]
+		if n := count(t, s, `SELECT count(*) FROM delivery WHERE ambiguous AND state = 2`); n != want {
+			t.Errorf("a service that drops repeats %v: %d marks, want %d", drops, n, want)
+		}
+		consistent(t, s)
+	}
+}
+
 // Settlements that are alike share statements; one among them that is not, or that comes twice, is found all the same.
 func TestSettleMany(t *testing.T) {
 	s, _ := fresh(t)
