@@ -14,6 +14,21 @@ func JSONRequest(method, url string, body []byte) *HTTPRequest {
 	return r
 }
 
+// Reject leaves a delivery without a request and says why.
+func (m *RenderOutput) Reject(d *Delivery, o Outcome, reason string) {
+	m.Rejected = append(m.Rejected, Verdict{Delivery: d.ID, Outcome: o, Reason: reason})
+}
+
+// Add reports a mistake in a parameter, such as "endpoint.url".
+func (m *LintOutput) Add(field, message string) {
+	m.Problems = append(m.Problems, Problem{Field: field, Message: message})
+}
+
+// Ask adds a step to a probe: its title is a question that the service answers; the note is classify's.
+func (m *ProbeOutput) Ask(title, note string, r *HTTPRequest) {
+	m.Steps = append(m.Steps, ProbeStep{Title: title, Request: Request{HTTP: r, Note: note}})
+}
+
 // Reply is a service's answer while it is judged. Judge makes it; what a plug-in adds is what its service means by the answer.
 type Reply struct {
 	// In is all that the host gave to classify.

@@ -89,8 +89,8 @@ func TestBatchID(t *testing.T) {
 }
 
 func TestBrief(t *testing.T) {
-	for _, c := range [][3]string{{"Scan", "It began", "Scan: It began"}, {"Scan", "", "Scan"}, {"", "It began", "It began"}, {"", "", ""}} {
-		if got := (&Alert{Title: c[0], Message: c[1]}).Brief(); got != c[2] {
+	for _, c := range [][3]string{{"Scan", "It began", "Scan: It began"}, {"Scan", "", "Scan"}, {"", "It began", "It began"}, {"", "", "host/scan"}} {
+		if got := (&Alert{Title: c[0], Message: c[1], Check: "host/scan"}).Brief(); got != c[2] {
 			t.Errorf("%q and %q are %q, want %q", c[0], c[1], got, c[2])
 		}
 	}
@@ -102,5 +102,24 @@ func TestJSONRequest(t *testing.T) {
 	}
 	if r := JSONRequest("POST", "u", []byte("{}")); r.Body != "{}" || len(r.Headers) != 1 || r.Headers[0] != (Header{"Content-Type", "application/json"}) {
 		t.Errorf("with a body: %+v", r)
+	}
+}
+
+func TestOutputs(t *testing.T) {
+	var r RenderOutput
+	r.Reject(&Delivery{ID: "a"}, Skipped, "no")
+	if len(r.Rejected) != 1 || r.Rejected[0] != (Verdict{Delivery: "a", Outcome: Skipped, Reason: "no"}) {
+		t.Errorf("rejected %+v", r.Rejected)
+	}
+	var l LintOutput
+	l.Add("endpoint.url", "is wrong")
+	if len(l.Problems) != 1 || l.Problems[0] != (Problem{Field: "endpoint.url", Message: "is wrong"}) {
+		t.Errorf("problems %+v", l.Problems)
+	}
+	var p ProbeOutput
+	q := JSONRequest("GET", "u", nil)
+	p.Ask("Is it there?", "there", q)
+	if len(p.Steps) != 1 || p.Steps[0].Title != "Is it there?" || p.Steps[0].Request.HTTP != q || p.Steps[0].Request.Note != "there" {
+		t.Errorf("steps %+v", p.Steps)
 	}
 }

@@ -43,10 +43,10 @@ func (l Level) Sign() string {
 	return [levels]string{"✅", "⚪", "🔵", "🟡", "🟠", "🔴"}[l]
 }
 
-// Brief is the alert in one line, its title and what happened, for a message that has nothing else to say; empty if it has neither.
+// Brief is the alert in one line, its title and what happened, for a message that has nothing else to say.
 func (a *Alert) Brief() string {
 	if a.Message == "" || a.Title == "" {
-		return strings.TrimSpace(a.Title + a.Message)
+		return strings.TrimSpace(First(a.Title, a.Message, a.Check))
 	}
 	return strings.TrimSpace(a.Title + ": " + a.Message)
 }
