@@ -46,8 +46,11 @@ func PlainHTML(html string) string {
 			if _, after, ok := strings.Cut(rest, `href="`); ok {
 				link, _, _ = strings.Cut(after, `"`)
 			}
-		case name == "/a" && link != "" && !strings.HasSuffix(b.String(), link):
-			b.WriteString(" <" + link + ">")
+		case name == "/a":
+			if link != "" && !strings.HasSuffix(b.String(), link) {
+				b.WriteString(" <" + link + ">")
+			}
+			link = ""
 		case name == "/th":
 			b.WriteString(": ")
 		case name == "/td":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestObject(t *testing.T) {
@@ -89,9 +90,12 @@ func TestStripTags(t *testing.T) {
 func FuzzPlainHTML(f *testing.F) {
 	f.Add(`<table><tr><th>a</th><td>b &amp; c<br>d</td></tr></table><a href="x">y</a>`)
 	f.Add(`<style><`)
-	f.Fuzz(func(t *testing.T, s string) {
-		if got := PlainHTML(s); len(got) > 4*len(s)+8 && !strings.Contains(s, "href") {
-			t.Errorf("%d bytes of %d", len(got), len(s))
+	f.Add("<a href=\"https://x.example\">x</a></a></a></a><script>1<2</script>&amp;lt;<unclosed")
+	f.Add("<a href=\"<style><H><h1/>")
+	f.Fuzz(func(t *testing.T, html string) {
+		s := PlainHTML(html)
+		if utf8.ValidString(html) && !utf8.ValidString(s) || strings.Contains(s, "\n\n\n") || len(s) > 3*len(html)+8 {
+			t.Fatalf("%q became %q", html, s)
 		}
 	})
 }
