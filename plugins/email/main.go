@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +16,8 @@ const (
 	maxAlerts = 20
 	// maxHTML bounds the HTML part, in bytes. Gmail shows no more than about 102 kB of one.
 	maxHTML = 90_000
+	// perCard is what a card costs beside its own HTML, its line in the summary included.
+	perCard = 700
 	// noteFirst marks a mail that was not tried before, noteProbe a session that sends none.
 	noteFirst = "first"
 	noteProbe = "probe"
@@ -34,37 +38,43 @@ func envelope(endpoint, recipient pdk.Params) *pdk.SMTPRequest {
 	}
 }
 
-// A bundle is what goes into one mail: alerts of one thread.
-type bundle struct {
+// A kind is what alerts must have in common to go into one mail.
+type kind struct {
 	thread string // the Message-ID of the mail that told of the beginning; empty for all that has none
 	plain  bool
-	size   int
-	list   []*pdk.Delivery
-	cards  []string
+}
+
+// A bundle is what goes into one mail.
+type bundle struct {
+	kind
+	size  int // of its HTML, about
+	list  []*pdk.Delivery
+	lines []string // the summary
+	cards []string
 }
 
 // render puts a batch into as few mails as can be. The end of an alert answers the mail of its beginning, and so has a mail
 // of its own, but for other ends of what stood in that mail.
 func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 	var bundles []*bundle
-	open := map[string]*bundle{}
+	open := map[kind]*bundle{}
 	for i := range in.Deliveries {
 		d := &in.Deliveries[i]
-		thread := ""
+		k := kind{plain: d.Plain}
 		if d.Alert.Action == "release" && messageID(d.ProviderID) {
-			thread = d.ProviderID
+			k.thread = d.ProviderID
 		}
 		card := content(d)
 		size := len(card) + 2*len(pdk.EscapeHTML(d.Subject)) + perCard
-		key := thread + strconv.FormatBool(d.Plain)
-		b := open[key]
+		b := open[k]
 		if b == nil || len(b.list) == maxAlerts || b.size+size > maxHTML {
-			b = &bundle{thread: thread, plain: d.Plain}
-			open[key] = b
+			b = &bundle{kind: k}
+			open[k] = b
 			bundles = append(bundles, b)
 		}
 		b.size += size
 		b.list, b.cards = append(b.list, d), append(b.cards, card)
+		b.lines = append(b.lines, d.Alert.Level().Sign()+" "+headline(d))
 	}
 	out := &pdk.RenderOutput{}
 	for _, b := range bundles {
@@ -73,6 +83,7 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 	return out, nil
 }
 
+// mail is a bundle as one request. Without a Message-ID the host makes one of the only delivery's id.
 func mail(in *pdk.RenderInput, b *bundle) pdk.Request {
 	m := envelope(in.Endpoint, in.Recipient)
 	q := pdk.Request{SMTP: m, Note: noteFirst}
@@ -83,8 +94,12 @@ func mail(in *pdk.RenderInput, b *bundle) pdk.Request {
 		}
 	}
 	m.Subject = subject(b.list)
-	if len(b.list) > 1 { // otherwise the host makes one of the delivery's id
-		m.MessageID = q.Deliveries[0] + "." + sum(q.Deliveries) + "@" + domain(m.From)
+	if len(b.list) > 1 {
+		id := pdk.BatchID(q.Deliveries) + "@"
+		m.MessageID = id + strings.TrimRight(m.From[strings.LastIndexByte(m.From, '@')+1:], "> \t")
+		if !messageID(m.MessageID) { // the sender's domain goes beyond ASCII
+			m.MessageID = id + "tocsin.invalid"
+		}
 	}
 	if b.thread != "" {
 		m.References = []string{b.thread}
@@ -99,48 +114,16 @@ func mail(in *pdk.RenderInput, b *bundle) pdk.Request {
 
 // subject is that of the worst alert, with the number of the others.
 func subject(list []*pdk.Delivery) string {
-	worst := list[0]
-	for _, d := range list {
-		if d.Alert.Action != "release" && (d.Alert.SeverityID > worst.Alert.SeverityID || worst.Alert.Action == "release") {
-			worst = d
-		}
-	}
-	s := headline(worst)
-	if n := len(list) - 1; n > 0 {
-		s += " (+" + strconv.Itoa(n) + ")"
+	s := headline(slices.MaxFunc(list, func(a, b *pdk.Delivery) int { // an end is below all that goes on
+		return cmp.Or(cmp.Compare(a.Alert.Level(), b.Alert.Level()), cmp.Compare(a.Alert.SeverityID, b.Alert.SeverityID))
+	}))
+	if len(list) > 1 {
+		s += " (+" + strconv.Itoa(len(list)-1) + ")"
 	}
 	return s
 }
 
-func headline(d *pdk.Delivery) string {
-	if s := strings.TrimSpace(d.Subject); s != "" {
-		return s
-	}
-	return pdk.TruncateRunes("["+d.Alert.Severity+"] "+d.Alert.Title, 250)
-}
-
-// sum is FNV-1a of the deliveries in a mail. A batch that is tried again may have others in it, and must then not be taken
-// for the same mail by a mailbox that drops what it has seen.
-func sum(ids []string) string {
-	h := uint64(14695981039346656037)
-	for _, id := range ids {
-		for i := range len(id) {
-			h = (h ^ uint64(id[i])) * 1099511628211
-		}
-	}
-	return strconv.FormatUint(h, 36)
-}
-
-// domain is that of the sender, as a Message-ID takes it.
-func domain(from string) string {
-	d := strings.TrimRight(from[strings.LastIndexByte(from, '@')+1:], "> \t")
-	if d == "" || strings.ContainsFunc(d, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`<>"\(),`, r) }) {
-		return "tocsin.invalid"
-	}
-	return d
-}
-
-// messageID tells whether a provider id can be referred to.
+// messageID tells whether an id can be one, and be referred to.
 func messageID(id string) bool {
 	left, right, ok := strings.Cut(id, "@")
 	return ok && left != "" && right != "" && len(id) <= 250 &&
@@ -150,93 +133,89 @@ func messageID(id string) bool {
 // lint finds what a schema cannot say.
 func lint(in *pdk.LintInput) (*pdk.LintOutput, error) {
 	out := &pdk.LintOutput{}
+	add := func(field, message string) {
+		out.Problems = append(out.Problems, pdk.Problem{Field: "endpoint." + field, Message: message})
+	}
 	if in.Endpoint.Has("smtp_password") && !in.Endpoint.Has("smtp_username") {
-		out.Problems = append(out.Problems, pdk.Problem{Field: "endpoint.smtp_username", Message: "is missing, and there is a password: write the user name that belongs to it"})
+		add("smtp_username", "is missing, and there is a password: write the user name that belongs to it")
 	}
 	if in.Endpoint.Has("smtp_username") && in.Endpoint.String("tls", "") == "none" {
-		out.Problems = append(out.Problems, pdk.Problem{
-			Field: "endpoint.tls", Message: "is none, and there is a user name: the password would go through the network in clear; use starttls or tls",
-		})
+		add("tls", "is none, and there is a user name: the password would go through the network in clear; use starttls or tls")
 	}
 	return out, nil
 }
 
 // probe goes through a session up to where a mail would be sent, and resets it.
 func probe(in *pdk.ProbeInput) (*pdk.ProbeOutput, error) {
-	first := envelope(in.Endpoint, nil)
-	first.Verify = true
-	out := &pdk.ProbeOutput{Steps: []pdk.ProbeStep{
-		{Title: "Does the mail server take the log-in and the sender?", Request: pdk.Request{SMTP: first, Note: noteProbe}},
-	}}
-	if second := envelope(in.Endpoint, in.Recipient); len(second.To) > 0 {
-		second.Verify = true
-		out.Steps = append(out.Steps, pdk.ProbeStep{
-			Title: "Does it take every recipient?", Request: pdk.Request{SMTP: second, Note: noteProbe},
-		})
+	step := func(title string, recipient pdk.Params) pdk.ProbeStep {
+		m := envelope(in.Endpoint, recipient)
+		m.Verify = true
+		return pdk.ProbeStep{Title: title, Request: pdk.Request{SMTP: m, Note: noteProbe}}
+	}
+	out := &pdk.ProbeOutput{Steps: []pdk.ProbeStep{step("Does the mail server take the log-in and the sender?", nil)}}
+	if len(in.Recipient.Strings("email_recipient")) > 0 {
+		out.Steps = append(out.Steps, step("Does it take every recipient?", in.Recipient))
 	}
 	return out, nil
 }
 
+// A lasting fault that kept the mail from being sent, by its stage: no safe log-in, or an address that is none.
+var lasting = map[string]pdk.Outcome{"auth": pdk.EndpointBroken, "invalid": pdk.Rejected}
+
 func classify(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
-	return &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{verdict(in)}}, nil
+	r, v := pdk.NewReply("the mail server", in)
+	if r != nil {
+		v = verdict(r)
+	} else if in.Error != nil && lasting[in.Error.Stage] != "" {
+		v.Outcome = lasting[in.Error.Stage]
+	}
+	return &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{v}}, nil
 }
 
-func verdict(in *pdk.ClassifyInput) pdk.Verdict {
+func verdict(r *pdk.Reply) pdk.Verdict {
+	phase := r.In.Response.Headers["phase"]
+	r.Said += " (" + phase + ")"
+	r.Explain(r.Text, 300)
 	switch {
-	case in.Error != nil && in.Error.Stage == "auth":
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: in.Error.Message}
-	case in.Error != nil && in.Error.Stage == "invalid": // an address that is none
-		return pdk.Verdict{Outcome: pdk.Rejected, Reason: in.Error.Message}
-	case in.Error != nil:
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: in.Error.Message}
-	case in.Response == nil:
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: "there was no answer"}
-	}
-	r := in.Response
-	phase := r.Headers["phase"]
-	if r.Status/100 == 2 {
-		return taken(in)
-	}
-	said := "the mail server answered " + strconv.Itoa(r.Status) + " (" + phase + "): " + pdk.TruncateRunes(r.Body, 300)
-	switch {
+	case r.Success():
+		return taken(r)
 	case r.Status/100 == 4:
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: said}
-	case r.Status == 535 || r.Status == 534:
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; check smtp_username and smtp_password, some providers want a password for apps"}
+		return r.Retry("")
+	case r.Status == 534 || r.Status == 535:
+		return r.Fail(pdk.EndpointBroken, "; check smtp_username and smtp_password, some providers want a password for apps")
 	case r.Status == 530 || r.Status == 538:
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; the server wants a log-in or TLS: set smtp_username, smtp_password and tls"}
+		return r.Fail(pdk.EndpointBroken, "; the server wants a log-in or TLS: set smtp_username, smtp_password and tls")
 	case r.Status == 552 || phase == "end": // too large, or its content is not liked
-		return pdk.Verdict{Outcome: pdk.BadPayload, Reason: said}
+		return r.Fail(pdk.BadPayload, "")
 	case phase == "rcpt" || phase == "data":
-		return pdk.Verdict{Outcome: pdk.Rejected, Reason: said + "; check email_recipient and cc"}
+		return r.Fail(pdk.Rejected, "; check email_recipient and cc")
 	case phase == "mail":
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; may this server send for email_sender?"}
+		return r.Fail(pdk.EndpointBroken, "; may this server send for email_sender?")
 	}
-	return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said}
+	return r.Fail(pdk.EndpointBroken, "")
 }
 
 // taken is the verdict on a mail that the server took, if perhaps not for every recipient. One that is refused for now has
 // the mail tried once more, for all: a second copy is better than none, and mailboxes can tell it by its Message-ID. More
 // tries would be a plague to the others.
-func taken(in *pdk.ClassifyInput) pdk.Verdict {
-	v := pdk.Verdict{Outcome: pdk.Accepted, ProviderID: in.Response.Headers["message-id"]}
+func taken(r *pdk.Reply) pdk.Verdict {
 	var refused []string
 	passing := false
-	for _, p := range in.Response.Parts {
+	for _, p := range r.In.Response.Parts {
 		if !p.OK {
 			refused = append(refused, p.Name+" ("+strconv.Itoa(p.Status)+" "+pdk.TruncateRunes(p.Message, 120)+")")
 			passing = passing || p.Status/100 == 4
 		}
 	}
-	if len(refused) == 0 {
-		return v
-	}
-	v.Reason = pdk.TruncateRunes("not for "+strings.Join(refused, ", "), 400)
+	id := r.In.Response.Headers["message-id"]
+	reason := pdk.TruncateRunes("not for "+strings.Join(refused, ", "), 400)
 	switch {
-	case in.Request.Note == noteProbe:
-		return pdk.Verdict{Outcome: pdk.Rejected, Reason: v.Reason}
-	case passing && in.Request.Note == noteFirst:
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: v.Reason + "; it is sent once more"}
+	case len(refused) == 0:
+		return pdk.Verdict{Outcome: pdk.Accepted, ProviderID: id}
+	case r.Note == noteProbe:
+		return pdk.Verdict{Outcome: pdk.Rejected, Reason: reason}
+	case passing && r.Note == noteFirst:
+		return pdk.Verdict{Outcome: pdk.Retry, Reason: reason + "; it is sent once more"}
 	}
-	return v
+	return pdk.Verdict{Outcome: pdk.Accepted, ProviderID: id, Reason: reason}
 }
