@@ -29,7 +29,7 @@ const (
 
 // content is a delivery's card, or its text if it is to be plain.
 func content(d *pdk.Delivery) string {
-	s := pdk.Line(strings.TrimSpace(d.Alert.Title + ": " + pdk.TruncateRunes(d.Alert.Message, 2000)))
+	s := pdk.Line(pdk.TruncateRunes(d.Alert.Brief(), 2000))
 	switch text := strings.TrimSpace(d.Text); {
 	case text != "":
 		return text
