@@ -19,7 +19,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add(429, "webhook", "[[[[", "-1")
 	f.Add(404, "", "null", "99999999999999999999")
 	f.Fuzz(func(t *testing.T, status int, note, body, after string) {
-		out, err := classify(&pdk.ClassifyInput{
+		out, err := endpoint.Classify(&pdk.ClassifyInput{
 			Now: 784111700000, Request: pdk.RequestInfo{Deliveries: []string{"d"}, Kind: "http", Note: note},
 			Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": after, "x-ratelimit-reset": after}},
 		})
