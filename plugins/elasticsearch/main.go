@@ -3,17 +3,16 @@
 package main
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/tocsin-net/tocsin/pdk"
+	"github.com/tocsin-net/tocsin/pdk/ecs"
 )
 
 const (
-	// defaultWait is how long to leave a cluster alone that is too busy and does not say for how long.
-	defaultWait   = 10_000 // ms
 	defaultIndex  = "alerts-ntopng"
 	defaultStream = "logs-ntopng.alerts-default" // what Elastic's own index template logs-*-* is for
+	maxMessage    = 4096                         // as in the manifest, for a message that no template made
 	// query asks for no more of the answer than is read here, so that it is small however large the batch is.
 	query = "?filter_path=errors,items.*.status,items.*.failure_store,items.*.error.type,items.*.error.reason"
 	// Notes mark the requests of a probe.
@@ -29,34 +28,30 @@ func main() {}
 // render makes one _bulk request of all deliveries. Each is a create with the alert's id, so that a repeat changes nothing
 // and is answered with 409.
 func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
-	stream := in.Endpoint.String("mode", "index") == "data_stream"
-	name := target(in.Recipient, stream)
-	write := appendECS
-	if in.Endpoint.String("compat", "") == "ntopng" {
-		write = appendNtopng
-	}
+	name, stream := target(in.Endpoint, in.Recipient)
+	ntopng := in.Endpoint.String("compat", "") == "ntopng"
 	body := make([]byte, 0, 2048*len(in.Deliveries))
 	ids := make([]string, len(in.Deliveries))
 	for i := range in.Deliveries {
 		d := &in.Deliveries[i]
 		ids[i] = d.ID
-		index, id, text := name, d.Alert.ID, d.Text
+		index, text := name, pdk.TruncateBytes(pdk.First(d.Text, d.Alert.Message), maxMessage)
 		if !stream {
 			// The alert's own day, in UTC, so that a repeat after midnight meets the same index.
-			index += "-" + string(appendDay(nil, d.Alert.Tstamp/86400, '.'))
+			index += "-" + strings.ReplaceAll(ecs.Time(d.Alert.Tstamp)[:10], "-", ".")
 		}
-		if id == "" {
-			id = d.ID
+		o := pdk.NewObject(body)
+		o.In("create", func() {
+			o.Put("_index", index)
+			o.Put("_id", pdk.First(d.Alert.ID, d.ID))
+		})
+		body = append(o.Done(), '\n')
+		if ntopng {
+			body = ecs.AppendNtopng(body, &d.Alert, text)
+		} else {
+			body = ecs.Append(body, &d.Alert, text, ecs.Whole)
 		}
-		if text == "" {
-			text = d.Alert.Message
-		}
-		body = append(body, `{"create":{"_index":`...)
-		body = pdk.AppendJSONString(body, index)
-		body = append(body, `,"_id":`...)
-		body = pdk.AppendJSONString(body, id)
-		body = append(body, "}}\n"...)
-		body = append(write(body, &d.Alert, text), '\n')
+		body = append(body, '\n')
 	}
 	r := request(in.Endpoint, "POST", "_bulk"+query)
 	r.Headers = append(r.Headers, pdk.Header{Name: "Content-Type", Value: "application/x-ndjson"})
@@ -65,15 +60,12 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 }
 
 // target is the data stream, or what the names of the daily indexes begin with.
-func target(recipient pdk.Params, stream bool) string {
-	name := recipient.String("elasticsearch_index", "")
-	switch {
-	case name != "":
-		return name
-	case stream:
-		return defaultStream
+func target(endpoint, recipient pdk.Params) (name string, stream bool) {
+	name, stream = defaultIndex, endpoint.String("mode", "index") == "data_stream"
+	if stream {
+		name = defaultStream
 	}
-	return defaultIndex
+	return pdk.First(recipient.String("elasticsearch_index", ""), name), stream
 }
 
 // request is a request to the cluster, with its log-in. ntopng's users are told to write the address of _bulk; both do.
@@ -102,102 +94,27 @@ func lint(in *pdk.LintInput) (*pdk.LintOutput, error) {
 
 // probe asks what answers, who one is there, and whether one may write; nothing is written.
 func probe(in *pdk.ProbeInput) (*pdk.ProbeOutput, error) {
-	out := &pdk.ProbeOutput{Steps: []pdk.ProbeStep{
-		{Title: "Does a cluster answer there?", Request: pdk.Request{HTTP: request(in.Endpoint, "GET", ""), Note: noteInfo}},
-	}}
+	out := &pdk.ProbeOutput{}
+	step := func(title, note string, r *pdk.HTTPRequest) {
+		out.Steps = append(out.Steps, pdk.ProbeStep{Title: title, Request: pdk.Request{HTTP: r, Note: note}})
+	}
+	step("Does a cluster answer there?", noteInfo, request(in.Endpoint, "GET", ""))
 	if !in.Endpoint.Has("api_key") && !in.Endpoint.Has("elasticsearch_username") {
 		return out, nil
 	}
-	stream := in.Endpoint.String("mode", "index") == "data_stream"
-	name := target(in.Recipient, stream)
+	step("Is the log-in right?", noteWho, request(in.Endpoint, "GET", "_security/_authenticate"))
+	name, stream := target(in.Endpoint, in.Recipient)
 	if !stream {
 		name += "-*"
 	}
 	may := request(in.Endpoint, "POST", "_security/user/_has_privileges")
 	may.Headers = append(may.Headers, pdk.Header{Name: "Content-Type", Value: "application/json"})
-	b := append([]byte(`{"index":[{"names":[`), pdk.AppendJSONString(nil, name)...)
-	may.Body = string(append(b, `],"privileges":["create_doc","auto_configure"]}]}`...))
-	out.Steps = append(
-		out.Steps,
-		pdk.ProbeStep{Title: "Is the log-in right?", Request: pdk.Request{HTTP: request(in.Endpoint, "GET", "_security/_authenticate"), Note: noteWho}},
-		pdk.ProbeStep{Title: "May it write there?", Request: pdk.Request{HTTP: may, Note: noteMay}},
-	)
+	o := pdk.NewObject(nil)
+	o.Each("index", 1, func(int) {
+		o.List("names", name)
+		o.List("privileges", "create_doc", "auto_configure")
+	})
+	may.Body = string(o.Done())
+	step("May it write there?", noteMay, may)
 	return out, nil
-}
-
-func classify(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
-	one := func(v pdk.Verdict) (*pdk.ClassifyOutput, error) {
-		return &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{v}}, nil
-	}
-	switch {
-	case in.Error != nil:
-		return one(pdk.Verdict{Outcome: pdk.Retry, Reason: in.Error.Message})
-	case in.Response == nil:
-		return one(pdk.Verdict{Outcome: pdk.Retry, Reason: "there was no answer"})
-	case in.Request.Note != "":
-		return one(tried(in))
-	case in.Response.Status == 200:
-		return &pdk.ClassifyOutput{Verdicts: verdicts(in)}, nil
-	}
-	return one(refusal(in))
-}
-
-// refusal is for an answer to the request as a whole.
-func refusal(in *pdk.ClassifyInput) pdk.Verdict {
-	status, wait := in.Response.Status, pdk.RetryAfter(in.Response.Headers, in.Now)
-	kind, why := cause(in.Response.Body)
-	said := "Elasticsearch answered " + strconv.Itoa(status)
-	if kind != "" || why != "" {
-		said += ": " + explain(kind, why)
-	}
-	broken := func(what string) pdk.Verdict {
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; " + what}
-	}
-	switch {
-	case status == 429:
-		if wait == 0 {
-			wait = defaultWait
-		}
-		return pdk.Verdict{Outcome: pdk.Retry, RetryAfterMS: wait, Reason: said}
-	case status >= 500, status == 408, kind == "cluster_block_exception":
-		return pdk.Verdict{Outcome: pdk.Retry, RetryAfterMS: wait, Reason: said}
-	case status == 401:
-		return broken("check api_key, or elasticsearch_username and elasticsearch_password")
-	case status == 403:
-		return broken("the log-in may not write: it needs the privileges create_doc and auto_configure")
-	case status == 404, status == 405, status == 406, status == 410, status < 400:
-		return broken("check elasticsearch_url: it is the address of the cluster, without _bulk")
-	case status == 413:
-		return pdk.Verdict{Outcome: pdk.Rejected, Reason: said}
-	}
-	return pdk.Verdict{Outcome: pdk.BadPayload, Reason: said}
-}
-
-// tried judges a step of the probe.
-func tried(in *pdk.ClassifyInput) pdk.Verdict {
-	status := in.Response.Status
-	switch {
-	case in.Request.Note == noteInfo && status == 403:
-		return pdk.Verdict{Outcome: pdk.Accepted, Reason: "the log-in may not ask for the cluster's version, which is no fault"}
-	case in.Request.Note != noteInfo && (status == 400 || status == 404 || status == 405 || status == 500):
-		return pdk.Verdict{Outcome: pdk.Accepted, Reason: "this server has no Elastic security and cannot tell; only a test message shows it"}
-	case status != 200:
-		return refusal(in)
-	}
-	v, err := pdk.ParseJSON([]byte(in.Response.Body))
-	m, ok := v.(map[string]any)
-	if err != nil || !ok {
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: "what answers is no Elasticsearch; check elasticsearch_url"}
-	}
-	switch p := pdk.Params(m); in.Request.Note {
-	case noteInfo:
-		if _, ok := m["version"].(map[string]any); !ok {
-			return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: "what answers is no Elasticsearch; check elasticsearch_url"}
-		}
-	case noteMay:
-		if !p.Bool("has_all_requested", false) {
-			return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: "the log-in lacks a privilege for this index: it needs create_doc and auto_configure"}
-		}
-	}
-	return pdk.Verdict{Outcome: pdk.Delivered}
 }

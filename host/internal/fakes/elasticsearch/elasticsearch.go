@@ -5,18 +5,16 @@ package elasticsearch
 
 import (
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/ecs"
 )
 
 // Document is a document that was taken.
@@ -280,12 +278,12 @@ func (s *Server) create(index, id string, line []byte) map[string]any {
 		return no(http.StatusConflict, "version_conflict_engine_exception", "[%s]: version conflict, document already exists (current version [1])", id)
 	}
 	doc := Document{Index: index, ID: id, Source: source}
-	if problem := s.check("", source); problem != "" {
+	if problem := (ecs.Schema{Any: s.Any, Mappings: s.Mappings}).Check(source); problem != nil {
 		if !stream || !s.FailureStore {
 			if stream {
 				item["failure_store"] = "not_enabled"
 			}
-			return no(http.StatusBadRequest, "document_parsing_exception", "[1:2] %s in document with id '%s'", problem, id)
+			return no(http.StatusBadRequest, "document_parsing_exception", "[1:2] %v in document with id '%s'", problem, id)
 		}
 		doc.Failure = true
 		item["failure_store"] = "used"
@@ -297,98 +295,4 @@ func (s *Server) create(index, id string, line []byte) map[string]any {
 	s.there[[2]string{index, id}] = !doc.Failure
 	item["status"], item["result"], item["_version"] = http.StatusCreated, "created", 1
 	return item
-}
-
-//go:embed ecs.tsv
-var ecs string
-
-type field struct {
-	kind string
-	list bool
-}
-
-var fields = sync.OnceValue(func() map[string]field {
-	out := map[string]field{}
-	for line := range strings.Lines(ecs) {
-		if name, rest, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && !strings.HasPrefix(line, "#") {
-			kind, list, _ := strings.Cut(rest, "\t")
-			out[name] = field{kind, list == "array"}
-		}
-	}
-	return out
-})
-
-// allowed are the values that the schema allows for fields that it restricts.
-var allowed = map[string][]string{
-	"event.kind": {"alert", "asset", "enrichment", "event", "metric", "state", "pipeline_error", "signal"},
-	"event.category": {
-		"api", "authentication", "configuration", "database", "driver", "email", "file", "host", "iam", "intrusion_detection",
-		"library", "malware", "network", "package", "process", "registry", "session", "threat", "vulnerability", "web",
-	},
-	"event.type": {
-		"access", "admin", "allowed", "change", "connection", "creation", "deletion", "denied", "device", "end", "error", "group",
-		"indicator", "info", "installation", "protocol", "start", "user",
-	},
-	"network.direction": {"ingress", "egress", "inbound", "outbound", "internal", "external", "unknown"},
-}
-
-// check says what of a document does not fit the schema, or is "".
-func (s *Server) check(path string, v any) string {
-	if m, ok := v.(map[string]any); ok {
-		for k, e := range m {
-			if problem := s.check(strings.TrimPrefix(path+"."+k, "."), e); problem != "" {
-				return problem
-			}
-		}
-		return ""
-	}
-	f, known := fields()[path]
-	if kind := s.Mappings[path]; kind != "" {
-		f, known = field{kind, f.list}, true
-	}
-	list, isList := v.([]any)
-	switch {
-	case !known && (s.Any || strings.HasPrefix(path, "tocsin.")):
-		return ""
-	case !known:
-		return fmt.Sprintf("mapping set to strict, dynamic introduction of [%s] is not allowed", path)
-	case isList != f.list && !s.Any:
-		return fmt.Sprintf("field [%s] is a list: %v, and the schema says: %v", path, isList, f.list)
-	case !isList:
-		list = []any{v}
-	}
-	for _, e := range list {
-		if !fits(f.kind, e) {
-			return fmt.Sprintf("failed to parse field [%s] of type [%s]", path, f.kind)
-		}
-		if values := allowed[path]; values != nil && !s.Any && !slices.Contains(values, fmt.Sprint(e)) {
-			return fmt.Sprintf("field [%s] may not be [%v]", path, e)
-		}
-	}
-	return ""
-}
-
-func fits(kind string, v any) bool {
-	text, isText := v.(string)
-	n, isNumber := v.(float64)
-	switch kind {
-	case "ip":
-		_, err := netip.ParseAddr(text)
-		return isText && err == nil
-	case "date":
-		_, err := time.Parse(time.RFC3339Nano, text)
-		return isText && err == nil
-	case "long":
-		if isText {
-			_, err := strconv.ParseInt(text, 10, 64)
-			return err == nil
-		}
-		return isNumber && n == float64(int64(n))
-	case "float":
-		return isNumber
-	case "boolean":
-		_, ok := v.(bool)
-		return ok
-	}
-	return isText && len(text) <= 32766 // Lucene's limit for a term
 }

@@ -75,7 +75,7 @@ func TestStrict(t *testing.T) {
 		{"content type", "/_bulk", "text/plain", head + "\n" + doc + "\n", 406, "media_type"},
 		{"index name", "/_bulk", nd, `{"create":{"_index":"A","_id":"1"}}` + "\n" + doc + "\n", 200, "invalid_index_name"},
 		{"no time in a stream", "/_bulk", nd, `{"create":{"_index":"logs-a-b","_id":"1"}}` + "\n{}\n", 200, "@timestamp] is missing"},
-		{"unknown field", "/_bulk", nd, head + "\n" + `{"event":{"severity_label":"x"}}` + "\n", 200, "dynamic introduction of [event.severity_label]"},
+		{"unknown field", "/_bulk", nd, head + "\n" + `{"event":{"severity_name":"x"}}` + "\n", 200, "dynamic introduction of [event.severity_name]"},
 		{"wrong type", "/_bulk", nd, head + "\n" + `{"source":{"ip":"x"}}` + "\n", 200, "[source.ip] of type [ip]"},
 		{"no list", "/_bulk", nd, head + "\n" + `{"event":{"category":"network"}}` + "\n", 200, "is a list"},
 		{"no such category", "/_bulk", nd, head + "\n" + `{"event":{"category":["security"]}}` + "\n", 200, "may not be [security]"},
