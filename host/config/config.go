@@ -43,6 +43,7 @@ type Config struct {
 	Maintenance []Maintenance `toml:"maintenance"`
 
 	doc     *strict.Document
+	unread  *strict.Error   // what of the file could not be read; nil once it is checked
 	rules   []route.Rule    // of Recipients
 	windows []*route.Window // of Maintenance
 }
@@ -146,7 +147,8 @@ func Load(path string) (*Config, error) {
 // Parse reads a configuration; path names it in errors, and relative paths in it start at its folder.
 func Parse(path string, data []byte) (*Config, error) {
 	c := &Config{File: path}
-	if err := strict.Decode(path, data, c); err != nil {
+	err := strict.Decode(path, data, c)
+	if c.unread, _ = errors.AsType[*strict.Error](err); err != nil && (c.unread == nil || c.unread.Cut) {
 		return nil, err
 	}
 	c.doc = strict.Scan(path, data)
@@ -233,9 +235,19 @@ var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 const nameHint = "use 1 to 64 letters, digits, dots, dashes and underscores, starting with a letter or digit"
 
+// check lists all mistakes, those found in the reading too. What may follow from one of these is not told.
 func (c *Config) check() error {
 	var errs []error
-	add := func(err error) { errs = append(errs, err) }
+	add := func(err error) {
+		if p, ok := errors.AsType[*strict.Problem](err); !ok || !c.unread.Covers(p.Path) {
+			errs = append(errs, err)
+		}
+	}
+	if c.unread != nil {
+		for _, p := range c.unread.Problems() {
+			errs = append(errs, p)
+		}
+	}
 	if _, err := Prefixes(c.Capture.LocalNetworks); err != nil {
 		add(c.Problem("capture.local_networks", err.Error()))
 	}
@@ -269,7 +281,7 @@ func (c *Config) check() error {
 	for i, e := range c.Endpoints {
 		switch _, twice := endpoints[e.Name]; {
 		case e.Name == "":
-			add(c.EndpointProblem(i, "", "this endpoint has no name: add name = \"...\""))
+			add(c.EndpointProblem(i, "name", "this endpoint has no name: add name = \"...\""))
 		case !name.MatchString(e.Name):
 			add(c.EndpointProblem(i, "name", fmt.Sprintf("endpoint name %q: %s", e.Name, nameHint)))
 		case twice:
@@ -278,21 +290,21 @@ func (c *Config) check() error {
 		endpoints[e.Name] = i
 		names = append(names, e.Name)
 		if e.Type == "" {
-			add(c.EndpointProblem(i, "", fmt.Sprintf("endpoint %q has no type: add type = \"...\" (tocsin plugin list shows the types)", e.Name)))
+			add(c.EndpointProblem(i, "type", fmt.Sprintf("endpoint %q has no type: add type = \"...\" (tocsin plugin list shows the types)", e.Name)))
 		}
 	}
 	recipients := map[string]bool{}
 	for i, r := range c.Recipients {
 		switch {
 		case r.Name == "":
-			add(c.RecipientProblem(i, "", "this recipient has no name: add name = \"...\""))
+			add(c.RecipientProblem(i, "name", "this recipient has no name: add name = \"...\""))
 		case !name.MatchString(r.Name):
 			add(c.RecipientProblem(i, "name", fmt.Sprintf("recipient name %q: %s", r.Name, nameHint)))
 		case recipients[r.Name]:
 			add(c.RecipientProblem(i, "name", fmt.Sprintf("a second recipient is named %q: give each its own name", r.Name)))
 		}
 		recipients[r.Name] = true
-		if _, ok := endpoints[r.Endpoint]; !ok {
+		if _, ok := endpoints[r.Endpoint]; !ok && !c.unnamed("endpoint", len(c.Endpoints)) {
 			text := fmt.Sprintf("recipient %q: there is no endpoint %q", r.Name, r.Endpoint)
 			if r.Endpoint == "" {
 				text = fmt.Sprintf("recipient %q names no endpoint", r.Name)
@@ -310,6 +322,21 @@ func (c *Config) check() error {
 	c.compileRouting(add)
 	slices.SortStableFunc(errs, func(a, b error) int { return lineOf(a) - lineOf(b) })
 	return errors.Join(errs...)
+}
+
+// spoilt tells whether a key of a table's i-th entry could not be read.
+func (c *Config) spoilt(table string, i int, key string) bool {
+	return c.unread.Covers(fmt.Sprintf("%s[%d].%s", table, i, key))
+}
+
+// unnamed tells whether the name of one of a table's n entries could not be read, so that it may be any that is not there.
+func (c *Config) unnamed(table string, n int) bool {
+	for i := range max(n, 1) {
+		if c.spoilt(table, i, "name") {
+			return true
+		}
+	}
+	return false
 }
 
 func lineOf(err error) int {

@@ -90,6 +90,76 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestMistakesAllAtOnce spoils types, keys and values: each is told with its line, and nothing that only follows from another.
+func TestMistakesAllAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("tocsin.toml", []byte(`data_dir = 5
+loacle = "it"
+[capture]
+local_networks = "10.0.0.0/8"
+max_flows = "many"
+[delivery]
+max_age = "2 hours"
+max_queue = "1000"
+max_dead = -1
+[api]
+listen = 9464
+[[endpoint]]
+name = "bot"
+tpye = "telegram"
+parameters = "x"
+[[endpoint]]
+name = 7
+type = "shell"
+[[recipient]]
+name = "ops"
+endpoint = "bott"
+silence = "10"
+silence_by = ["check"]
+muted = "yes"
+categories = ["security", 5]
+pools = ["lan"]
+[[recipient]]
+name = "late"
+endpoint = "bot"
+silence = true
+minimum_severity = "bad"
+[[pool]]
+nmae = "lan"
+members = ["10.0.0.0/8"]
+[[maintenance]]
+name = "night"
+schedule = "0 2 * * *"
+duration = ["2h"]
+recipients = ["opps"]
+`))
+	want := `tocsin.toml:1: data_dir: wrong type: want text in quotes, got a whole number; put it in quotes
+tocsin.toml:2: loacle: unknown key; did you mean "locale"?
+tocsin.toml:4: capture.local_networks: wrong type: want a list, got text in quotes; put it in [ ]
+tocsin.toml:5: capture.max_flows: wrong type: want a whole number, got text in quotes
+tocsin.toml:7: delivery.max_age: "2 hours" is no duration: write a number and a unit, such as "90s", "15m" or "72h"
+tocsin.toml:8: delivery.max_queue: wrong type: want a whole number, got text in quotes; remove the quotes
+tocsin.toml:9: max_dead is -1: it is a number of deliveries, not below 0
+tocsin.toml:11: api.listen: wrong type: want text in quotes, got a whole number; put it in quotes
+tocsin.toml:14: endpoint.tpye: unknown key; did you mean "type"?
+tocsin.toml:15: endpoint.parameters: wrong type: want a table, got text in quotes
+tocsin.toml:17: endpoint.name: wrong type: want text in quotes, got a whole number; put it in quotes
+tocsin.toml:22: recipient.silence: "10" is no duration: write a number and a unit, such as "90s", "15m" or "72h"
+tocsin.toml:24: recipient.muted: wrong type: want true or false, got text in quotes
+tocsin.toml:25: recipient.categories: wrong type: want text in quotes, got a whole number; put it in quotes
+tocsin.toml:30: recipient.silence: "true" is no duration: write a number and a unit, such as "90s", "15m" or "72h"
+tocsin.toml:31: recipient "late": unknown severity "bad": it is one of none, debug, info, notice, warning, error, critical, alert, emergency
+tocsin.toml:33: pool.nmae: unknown key; did you mean "name"?
+tocsin.toml:38: maintenance.duration: wrong type: want text in quotes, got a list
+tocsin.toml:39: maintenance "night": there is no recipient "opps": did you mean "ops"?`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if _, err := Parse("tocsin.toml", []byte("data_dir = 5\nx\n")); err == nil || err.Error() != `tocsin.toml:2: expected '.' or '=', but got '\n' instead` {
+		t.Errorf("syntax error: %v", err)
+	}
+}
+
 func TestLoadMissing(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "tocsin.toml"))
 	if err == nil || !strings.Contains(err.Error(), "does not exist: create it") {

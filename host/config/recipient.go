@@ -122,7 +122,7 @@ func (c *Config) compileRouting(add func(error)) {
 func (r *routing) name(table string, i int, s string, seen []string) {
 	switch {
 	case s == "":
-		r.add(r.c.problem(table, i, "", fmt.Sprintf("this %s has no name: add name = \"...\"", table)))
+		r.add(r.c.problem(table, i, "name", fmt.Sprintf("this %s has no name: add name = \"...\"", table)))
 	case !name.MatchString(s):
 		r.add(r.c.problem(table, i, "name", fmt.Sprintf("%s name %q: %s", table, s, nameHint)))
 	case slices.Contains(seen, s):
@@ -135,7 +135,7 @@ func (r *routing) pool(i int) {
 	r.name("pool", i, p.Name, r.names.pools)
 	r.names.pools = append(r.names.pools, p.Name)
 	if len(p.Members) == 0 {
-		r.add(r.c.problem("pool", i, "", fmt.Sprintf("pool %q has no members: add members = [...], addresses, networks and MAC addresses", p.Name)))
+		r.add(r.c.problem("pool", i, "members", fmt.Sprintf("pool %q has no members: add members = [...], addresses, networks and MAC addresses", p.Name)))
 		r.pools[p.Name] = nil
 		return
 	}
@@ -167,7 +167,7 @@ func (r *routing) named(table string, i int, key, what string, list []string) []
 	var out []*route.Pool
 	for _, n := range list {
 		p, ok := r.pools[n]
-		if !ok {
+		if !ok && !r.c.unnamed("pool", len(r.c.Pools)) {
 			r.add(r.c.problem(table, i, key, fmt.Sprintf("%s: there is no pool %q%s", what, n, hint(n, r.names.pools, "[[pool]]"))))
 		} else if p != nil {
 			out = append(out, p)
@@ -215,19 +215,20 @@ func (r *routing) window(i int) {
 	if m.Schedule == "" {
 		key = "from"
 	}
+	unread := slices.ContainsFunc([]string{"schedule", "duration", "from", "until"}, func(k string) bool { return r.c.spoilt("maintenance", i, k) })
 	w, err := route.NewWindow(o)
-	if err != nil {
+	if err != nil && !unread {
 		fail(key, err.Error())
 	}
 	r.c.windows[i] = w
 	held := len(m.Recipients) > 0
 	for _, n := range m.Recipients {
-		if !slices.Contains(r.names.recipients, n) {
+		if !slices.Contains(r.names.recipients, n) && !r.c.unnamed("recipient", len(r.c.Recipients)) {
 			fail("recipients", fmt.Sprintf("there is no recipient %q%s", n, hint(n, r.names.recipients, "[[recipient]]")))
 		}
 	}
 	for k := range r.c.Recipients {
-		held = held || slices.Contains(r.c.Recipients[k].Maintenance, m.Name)
+		held = held || slices.Contains(r.c.Recipients[k].Maintenance, m.Name) || r.c.spoilt("recipient", k, "maintenance")
 	}
 	if !held {
 		fail("", "it holds nothing back: add recipients = [...] to it, or its name to maintenance of a recipient")
@@ -272,7 +273,7 @@ func (r *routing) recipient(i int) {
 	switch {
 	case rc.Silence > 0 && len(by) == 0:
 		by = []route.SilencePart{route.SameCheck, route.SameEntity}
-	case rc.Silence == 0 && len(rc.SilenceBy) > 0:
+	case rc.Silence == 0 && len(rc.SilenceBy) > 0 && !r.c.spoilt("recipient", i, "silence"):
 		fail("silence_by", fmt.Errorf("silence_by says nothing without silence: add one, such as silence = \"10m\""))
 	}
 	if rc.Silence > 0 {
@@ -282,7 +283,7 @@ func (r *routing) recipient(i int) {
 		}
 	}
 	for _, n := range rc.Maintenance {
-		if _, ok := r.windows[n]; !ok {
+		if _, ok := r.windows[n]; !ok && !r.c.unnamed("maintenance", len(r.c.Maintenance)) {
 			fail("maintenance", fmt.Errorf("there is no maintenance %q%s", n, hint(n, r.names.windows, "[[maintenance]]")))
 		}
 	}

@@ -163,9 +163,10 @@ func loosely(text []byte) (*Manifest, error) {
 	}
 	m := new(Manifest)
 	m.World, _ = head.World.(string)
-	list, _ := head.Net.([]map[string]any)
+	list, _ := plainTable(head.Net).([]any) // [[net]], or net = [{...}]
 	for _, w := range list {
-		scheme, _ := w["scheme"].(string)
+		wish, _ := w.(map[string]any)
+		scheme, _ := wish["scheme"].(string)
 		m.Net = append(m.Net, NetWish{Scheme: scheme})
 	}
 	if head.Ban != nil {

@@ -1,7 +1,6 @@
 package plugin_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -70,11 +69,19 @@ func TestLowestABI(t *testing.T) {
 		{"[[net]]\nscheme = \"https\"\nhost = \"a.example\"\nreason = \"to send\"\n", "endpoint 1.0"},
 		{"[[net]]\nscheme = \"https\"\nhost = \"a.example\"\nreason = \"to send\"\n[[net]]\nscheme = \"smtp\"\nhost = \"b.example\"\nreason = \"to send\"\n", "endpoint 1.1"},
 		{"[[net]]\nscheme = \"syslog\"\nhost = \"b.example\"\nreason = \"to send\"\n", "endpoint 1.1"},
+		{"message.pass_alerts = true\n", "endpoint 1.1"},
+		{"net = [{ scheme = \"https\", host = \"a.example\", reason = \"to send\" }, { scheme = \"smtp\", host = \"b.example\", reason = \"to send\" }]\n", "endpoint 1.1"},
 		{"[syslog]\nreason = \"to write\"\n", "endpoint 1.1"},
 		{"[ban]\nreason = \"to ban\"\n", "endpoint 1.1"},
 	} {
 		parts := goodParts()
-		parts.Manifest = append(slices.Clone(parts.Manifest), "\n"+c.manifest...)
+		switch good := goodManifest; {
+		case strings.HasPrefix(c.manifest, "["):
+			parts.Manifest = []byte(good + "\n" + c.manifest)
+		default:
+			before, after, _ := strings.Cut(good, "[[net]]\n") // whose place it takes
+			parts.Manifest = []byte(before + c.manifest + after[strings.Index(after, "["):])
+		}
 		p, err := plugin.Parse("x.wasm", pack(t, parts))
 		if err != nil || p.ABI.String() != c.want {
 			t.Errorf("%s: got %v, %v", c.manifest, p, err)

@@ -20,11 +20,11 @@ import (
 func (p *Package) Check() []Problem {
 	p.check.Do(func() {
 		p.problems = slices.Clone(p.found)
-		if !p.cut { // or all that was not read would be missing
-			p.problems = append(p.problems, p.checkManifest()...)
+		if p.unread == nil || !p.unread.Cut { // or all of it would be missing
+			p.problems = append(p.problems, slices.DeleteFunc(p.checkManifest(), func(bad Problem) bool { return p.unread.Covers(bad.Field) })...)
 		}
 		p.problems = slices.Concat(p.problems, p.checkForms(), p.checkLocales(), p.checkVectors())
-		if !slices.ContainsFunc(p.found, inLocales) {
+		if !slices.ContainsFunc(p.found, inLocales) && !p.unread.Covers("message") {
 			p.problems = append(p.problems, p.checkMessages()...)
 		}
 		// Warnings come last, the rest in the order of the files.

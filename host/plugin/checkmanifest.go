@@ -48,7 +48,7 @@ func (m *Manifest) defaults() {
 // checkManifest lists what is wrong in a manifest beyond its syntax.
 func (p *Package) checkManifest() []Problem {
 	m := p.Manifest
-	c := manifestCheck{p: p, lines: strict.Lines(p.module.own[sectionManifest].body)}
+	c := manifestCheck{p: p, doc: strict.Scan(fileManifest, p.module.own[sectionManifest].body)}
 	switch {
 	case m.Name == "":
 		c.bad("name", "is missing; write the endpoint type that users will write, such as name = \"telegram\"")
@@ -108,7 +108,7 @@ func (p *Package) checkManifest() []Problem {
 
 type manifestCheck struct {
 	p        *Package
-	lines    map[string][]int
+	doc      *strict.Document
 	problems []Problem
 }
 
@@ -116,30 +116,14 @@ func (c *manifestCheck) bad(field, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Where: fileManifest, Line: c.line(field), Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// line is where a field stands, or else its table; 0 if neither is there.
+// line is where a field stands, or else what holds it; 0 if neither is there.
 func (c *manifestCheck) line(field string) int {
-	if list, key, ok := strings.Cut(field, "]."); ok { // net[1].host
-		table, index, _ := strings.Cut(list, "[")
-		i, err := strconv.Atoi(index)
-		heads := c.lines[table]
-		if err != nil || i >= len(heads) {
-			return 0
-		}
-		for _, line := range c.lines[table+"."+key] {
-			if line >= heads[i] && (i+1 == len(heads) || line < heads[i+1]) {
-				return line
-			}
-		}
-		return heads[i]
-	}
 	for field != "" {
-		if at := c.lines[field]; len(at) > 0 {
-			return at[0]
+		bare := strings.NewReplacer(`."`, ".", `"`, "").Replace(field) // a key in quotes that needs none
+		if line := cmp.Or(c.doc.At(field), c.doc.At(bare)); line > 0 {
+			return line
 		}
-		if bare := strings.NewReplacer(`."`, ".", `"`, "").Replace(field); len(c.lines[bare]) > 0 {
-			return c.lines[bare][0] // a key in quotes that needs none
-		}
-		field = field[:max(0, strings.LastIndexByte(field, '.'))]
+		field = field[:max(0, strings.LastIndexAny(field, ".["))]
 	}
 	return 0
 }

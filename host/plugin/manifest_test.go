@@ -83,6 +83,56 @@ manifest.toml:36: outcomes."exit 300": the outcome "skipped" is unknown; it is o
 manifest.toml: help: warning: is missing; a set-up guide saves users an hour`)
 }
 
+// TestManifestTypesAllAtOnce gives values of wrong types: each is told, with what else is wrong, and nothing that follows from it.
+func TestManifestTypesAllAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"lint.schema.json": goodSchema, "module.wasm": string(tiny), "manifest.toml": `name = 5
+titel = "Example"
+version = "1.0"
+world = "endpoint"
+description = "Sends alerts somewhere."
+licence = "Apache-2.0"
+help = "Nothing to set up."
+net = [
+  { host = "{endpoint.url}", reason = "to send alerts" },
+  { host = "{endpoint.ulr}", reason = 7, port = "443" },
+]
+[message]
+format = ["html"]
+max_length = 50000000
+[batch]
+max = "10"
+window = "2 seconds"
+[rate]
+count = "5"
+per = "1m"
+[exec]
+reason = true
+[outcomes]
+2xx = 1
+429 = "retyr"
+[features]
+digest = "yes"
+`})
+	_, problems := plugin.CheckFile(dir)
+	differ(t, text(problems), `manifest.toml:1: name: wrong type: want text in quotes, got a whole number; put it in quotes
+manifest.toml:2: titel: unknown key; did you mean "title"?
+manifest.toml:3: version: "1.0" is no semantic version; write MAJOR.MINOR.PATCH, such as "1.0.0"
+manifest.toml:10: net[1].port: wrong type: want a whole number, got text in quotes; remove the quotes
+manifest.toml:10: net[1].reason: wrong type: want text in quotes, got a whole number; put it in quotes
+manifest.toml:10: net[1].host: lint.schema.json does not have the parameter endpoint.ulr; did you mean {endpoint.url}?
+manifest.toml:13: message.format: wrong type: want text in quotes, got a list
+manifest.toml:14: message.max_length: is 50000000; it must be from 64 to 1048576
+manifest.toml:16: batch.max: wrong type: want a whole number, got text in quotes; remove the quotes
+manifest.toml:17: batch.window: "2 seconds" is no duration: write a number and a unit, such as "500ms", "90s" or "72h"
+manifest.toml:19: rate.count: wrong type: want a whole number, got text in quotes; remove the quotes
+manifest.toml:22: exec.reason: wrong type: want text in quotes, got true or false; put it in quotes
+manifest.toml:24: outcomes.2xx: wrong type: want text in quotes, got a whole number; put it in quotes
+manifest.toml:25: outcomes."429": the outcome "retyr" is unknown; did you mean "retry"?
+manifest.toml:27: features.digest: wrong type: want true or false, got text in quotes`)
+}
+
 func TestManifestAndModule(t *testing.T) {
 	t.Parallel()
 	parts := goodParts()

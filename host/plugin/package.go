@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +38,8 @@ type Package struct {
 	guides       sync.Map // of template.HTML by language
 	// found holds what Parse found.
 	found []Problem
-	cut   bool // the manifest could not be read to its end
+	// unread are the mistakes of form in the manifest; nil if there are none.
+	unread *strict.Error
 
 	check    sync.Once
 	problems []Problem
@@ -171,9 +171,9 @@ func (p *Package) read(speaks ABIs) []Problem {
 		return bad
 	}
 	p.Manifest = &Manifest{}
-	list := tomlProblems(fileManifest, strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest))
-	p.cut = slices.ContainsFunc(list, func(p Problem) bool { return !strings.HasPrefix(p.Message, strict.Unknown) })
-	note(list...)
+	err := strict.Decode(fileManifest, own[sectionManifest].body, p.Manifest)
+	p.unread, _ = errors.AsType[*strict.Error](err)
+	note(tomlProblems(fileManifest, err)...)
 	p.Manifest.defaults()
 	note(bad...)
 	note(p.tooLow()...)
@@ -181,9 +181,9 @@ func (p *Package) read(speaks ABIs) []Problem {
 		note(Problem{Message: p.module.strange.Error()})
 	}
 	if s, ok := own[sectionLint]; ok {
-		schema, list := parseSchema(s.body)
+		schema, bad := parseSchema(s.body)
 		p.Lint = schema
-		note(list...)
+		note(bad...)
 	} else {
 		p.Lint = noParameters()
 		if p.ABI.World == "endpoint" {
@@ -208,6 +208,7 @@ func (p *Package) read(speaks ABIs) []Problem {
 	if s, ok := own[sectionSig]; ok {
 		p.Sig = s.body
 	}
+	var list []Problem
 	p.words, list = parseWords(p.Locales, p.Manifest, p.Lint)
 	note(list...)
 	p.message, list = parseMessage(p.Templates, p.Manifest.Message, p.words)
@@ -228,7 +229,7 @@ func tomlProblems(where string, err error) []Problem {
 	}
 	var list []Problem
 	for _, m := range e.Mistakes {
-		list = append(list, Problem{Where: where, Line: m.Line, Field: m.Key, Message: m.Message})
+		list = append(list, Problem{Where: where, Line: m.Line, Field: m.Path, Message: m.Message})
 	}
 	return list
 }

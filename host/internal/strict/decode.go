@@ -3,7 +3,6 @@ package strict
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -19,6 +18,8 @@ import (
 type Mistake struct {
 	Line    int    // from 1; 0 if it is not known
 	Key     string // dotted, as TOML writes it; may be empty
+	Path    string // Key with the index of each entry of a list, from 0, such as "net[1].host"
+	Meant   string // for an unknown key: the Path that was probably meant; may be empty
 	Message string // what is wrong and what to do, one line
 }
 
@@ -26,68 +27,75 @@ type Mistake struct {
 type Error struct {
 	File     string
 	Mistakes []Mistake
+	// Cut tells that the file is no TOML, so that nothing of it was read. All other mistakes leave only their own places unread.
+	Cut bool
 }
 
 // Error writes one line for each mistake, as FILE:LINE: KEY: MESSAGE.
 func (e *Error) Error() string {
 	var b strings.Builder
-	for i, m := range e.Mistakes {
+	for i, p := range e.Problems() {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(e.File)
-		if m.Line > 0 {
-			fmt.Fprintf(&b, ":%d", m.Line)
-		}
-		b.WriteString(": ")
-		if m.Key != "" {
-			b.WriteString(m.Key + ": ")
-		}
-		b.WriteString(m.Message)
+		b.WriteString(p.Error())
 	}
 	return b.String()
 }
 
-// Unknown begins the message about a key that the value has no place for. All other mistakes end the reading of a file.
+// Problems are the mistakes, each as an error of its own.
+func (e *Error) Problems() []*Problem {
+	list := make([]*Problem, len(e.Mistakes))
+	for i, m := range e.Mistakes {
+		text := m.Message
+		if m.Key != "" {
+			text = m.Key + ": " + text
+		}
+		list[i] = &Problem{File: e.File, Line: m.Line, Path: m.Path, Text: text}
+	}
+	return list
+}
+
+// Covers tells whether what else is wrong at a path may follow from one of the mistakes: one at the path itself, in what it
+// holds, or in what holds it. A nil error covers nothing.
+func (e *Error) Covers(path string) bool {
+	if e == nil || path == "" {
+		return false
+	}
+	return slices.ContainsFunc(e.Mistakes, func(m Mistake) bool {
+		return within(path, m.Path) || within(m.Path, path) || m.Meant != "" && (within(path, m.Meant) || within(m.Meant, path))
+	})
+}
+
+// within tells whether path is at or below the other one. Case does not matter, as it does not for keys.
+func within(path, above string) bool {
+	path, above = strings.ToLower(path), strings.ToLower(above)
+	rest, ok := strings.CutPrefix(path, above)
+	return ok && above != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// Unknown begins the message about a key that the value has no place for.
 const Unknown = "unknown key"
 
-// Decode reads TOML 1.0 into v, a pointer to a struct or map. The error is an *Error that names file: a syntax error or a
-// value of the wrong type alone, or else all keys that v has no place for.
+// Decode reads TOML 1.0 into v, a pointer to a struct or map. The error is an *Error that names file: a syntax error alone, or
+// else all keys that v has no place for and all values of the wrong type, in the order of their lines. What is right is
+// decoded all the same.
 func Decode(file string, data []byte, v any) error {
 	if i := invalidByte(data); i >= 0 {
 		line := 1 + strings.Count(string(data[:i]), "\n")
-		return &Error{file, []Mistake{{Line: line, Message: "this byte is not UTF-8 text; save the file as UTF-8"}}}
+		return &Error{File: file, Cut: true, Mistakes: []Mistake{{Line: line, Message: "this byte is not UTF-8 text; save the file as UTF-8"}}}
 	}
-	md, err := toml.Decode(string(data), v)
-	if err != nil {
-		return &Error{file, []Mistake{mistake(err)}}
+	tree := map[string]any{}
+	if _, err := toml.Decode(string(data), &tree); err != nil {
+		return &Error{File: file, Cut: true, Mistakes: []Mistake{syntax(err)}}
 	}
-	var found []Mistake
-	lines := scan(string(data))
-	seen := map[string]bool{}
-	for _, k := range md.Undecoded() {
-		name := k.String()
-		if seen[name] || under(seen, k) || free(reflect.TypeOf(v), k) {
-			continue
-		}
-		seen[name] = true
-		message := Unknown + "; remove it"
-		if near := Nearest(k[len(k)-1], keysAt(reflect.TypeOf(v), k[:len(k)-1])); near != "" {
-			message = fmt.Sprintf(Unknown+"; did you mean %q?", near)
-		}
-		at := lines[name]
-		if len(at) == 0 {
-			at = []int{0}
-		}
-		for _, line := range at {
-			found = append(found, Mistake{Line: line, Key: name, Message: message})
-		}
-	}
-	if len(found) == 0 {
+	f := filler{doc: Scan(file, data)}
+	f.fill(tree, reflect.ValueOf(v).Elem(), at{})
+	if len(f.found) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(found, func(a, b Mistake) int { return cmp.Compare(a.Line, b.Line) })
-	return &Error{file, found}
+	slices.SortStableFunc(f.found, func(a, b Mistake) int { return cmp.Compare(a.Line, b.Line) })
+	return &Error{File: file, Mistakes: f.found}
 }
 
 func invalidByte(data []byte) int {
@@ -101,31 +109,10 @@ func invalidByte(data []byte) int {
 	return -1
 }
 
-// under tells whether a table above k was reported, which says enough.
-func under(seen map[string]bool, k toml.Key) bool {
-	for i := 1; i < len(k); i++ {
-		if seen[k[:i].String()] {
-			return true
-		}
-	}
-	return false
-}
-
 // position matches what the library puts in front of its messages.
 var position = regexp.MustCompile(`^(?:toml: )?line (\d+)(?: \(last key (".*?")\))?: `)
 
-// incompatible matches the library's words for a value of the wrong type.
-var incompatible = regexp.MustCompile(`incompatible types: TOML value has type (\S+); destination has type (\S+)`)
-
-// plain names TOML's and Go's types in plain words.
-var plain = map[string]string{
-	"string": "text in quotes", "integer": "a whole number", "int64": "a whole number", "int": "a whole number",
-	"float": "a number", "float64": "a number", "bool": "true or false", "boolean": "true or false",
-	"table": "a table", "map": "a table", "struct": "a table", "slice": "a list", "array": "a list",
-	"map[string]interface": "a table", "datetime": "a date",
-}
-
-func mistake(err error) Mistake {
+func syntax(err error) Mistake {
 	text := err.Error()
 	var m Mistake
 	if p := position.FindStringSubmatch(text); p != nil {
@@ -137,9 +124,6 @@ func mistake(err error) Mistake {
 		if m.Line = p.Position.Line; m.Key == "" {
 			m.Key = p.LastKey
 		}
-	}
-	if t := incompatible.FindStringSubmatch(text); t != nil && plain[t[1]] != "" && plain[t[2]] != "" {
-		text = "wrong type: want " + plain[t[2]] + ", got " + plain[t[1]]
 	}
 	m.Key, m.Message = OneLine(m.Key), OneLine(strings.TrimPrefix(text, "toml: "))
 	return m
@@ -161,70 +145,6 @@ func OneLine(s string) string {
 		s = s[:cut] + "…"
 	}
 	return s
-}
-
-// free tells whether the key lies in a place that takes anything, such as a map[string]any.
-func free(t reflect.Type, path []string) bool {
-	for ; ; path = path[1:] {
-		if t = bare(t); t == nil || t.Kind() == reflect.Interface {
-			return t != nil
-		}
-		if len(path) == 0 {
-			return false
-		}
-		t = member(t, path[0])
-	}
-}
-
-// keysAt lists the keys that type t takes at the table named by path.
-func keysAt(t reflect.Type, path []string) []string {
-	for ; ; path = path[1:] {
-		if t = bare(t); t == nil || len(path) == 0 {
-			break
-		}
-		t = member(t, path[0])
-	}
-	if t == nil || t.Kind() != reflect.Struct {
-		return nil
-	}
-	var keys []string
-	for _, f := range reflect.VisibleFields(t) {
-		if k := keyOf(f); f.IsExported() && !f.Anonymous && k != "-" {
-			keys = append(keys, k)
-		}
-	}
-	return keys
-}
-
-// bare is the type below pointers and lists.
-func bare(t reflect.Type) reflect.Type {
-	for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
-		t = t.Elem()
-	}
-	return t
-}
-
-// member is the type of what a key names in a struct or map; nil if there is no such key.
-func member(t reflect.Type, key string) reflect.Type {
-	switch t.Kind() {
-	case reflect.Map:
-		return t.Elem()
-	case reflect.Struct:
-		for _, f := range reflect.VisibleFields(t) {
-			if f.IsExported() && strings.EqualFold(keyOf(f), key) {
-				return f.Type
-			}
-		}
-	default:
-	}
-	return nil
-}
-
-func keyOf(f reflect.StructField) string {
-	if tag, _, _ := strings.Cut(f.Tag.Get("toml"), ","); tag != "" {
-		return tag
-	}
-	return f.Name
 }
 
 // Nearest returns the known word that word was probably meant to be, or "" if none is close: the only one that begins with it,

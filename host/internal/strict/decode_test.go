@@ -2,8 +2,11 @@ package strict_test
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
+
+	"github.com/BurntSushi/toml"
 
 	"github.com/tocsin-net/tocsin/host/internal/strict"
 )
@@ -18,8 +21,10 @@ type doc struct {
 		Host   string `toml:"host"`
 		Reason string `toml:"reason"`
 	} `toml:"net"`
-	Free map[string]string `toml:"free"`
-	Any  map[string]any    `toml:"any"`
+	Free  map[string]string `toml:"free"`
+	List  []int             `toml:"list"`
+	Small *uint8            `toml:"small"`
+	Any   map[string]any    `toml:"any"`
 }
 
 func TestDecode(t *testing.T) {
@@ -37,6 +42,25 @@ func TestDecode(t *testing.T) {
 			"f.toml:1: x: unknown key; remove it\nf.toml:4: \"z q\": unknown key; remove it\nf.toml:7: qqq: unknown key; remove it",
 		},
 		{"wrong type", "name = \"a\"\n[batch]\nmax = \"two\"\n", `f.toml:3: batch.max: wrong type: want a whole number, got text in quotes`},
+		{
+			"all types at once", "nmae = 1\nname = 5\nwait = \"2 hours\"\n[batch]\nmax = \"7\"\n[free]\na = \"x\"\nb = 1.5\n[[net]]\nhost = true\n[[net]]\n" +
+				"host = [\n 1,\n]\nreson = 1\n",
+			`f.toml:1: nmae: unknown key; did you mean "name"?
+f.toml:2: name: wrong type: want text in quotes, got a whole number; put it in quotes
+f.toml:3: wait: "2 hours" is no duration: write a number and a unit, such as "500ms", "90s" or "72h"
+f.toml:5: batch.max: wrong type: want a whole number, got text in quotes; remove the quotes
+f.toml:8: free.b: wrong type: want text in quotes, got a number; put it in quotes
+f.toml:10: net.host: wrong type: want text in quotes, got true or false; put it in quotes
+f.toml:12: net.host: wrong type: want text in quotes, got a list
+f.toml:15: net.reson: unknown key; did you mean "reason"?`,
+		},
+		{"list in one line", "net = [{host = \"a\"},\n {host = 1}]\n", "f.toml:2: net.host: wrong type: want text in quotes, got a whole number; put it in quotes"},
+		{"entry of a list", "list = [\n 1,\n \"2\",\n]\n", "f.toml:3: list: wrong type: want a whole number, got text in quotes; remove the quotes"},
+		{"table, list", "batch = 1\nnet = 2\nlist = \"x\"\nsmall = 300\n", `f.toml:1: batch: wrong type: want a table, got a whole number
+f.toml:2: net: wrong type: want a list, got a whole number; put it in [ ]
+f.toml:3: list: wrong type: want a list, got text in quotes; put it in [ ]
+f.toml:4: small: 300 is out of range`},
+		{"one table", "[net]\nhost = 'a'\n", "f.toml:1: net: wrong type: want a list, got a table; write its header as [[net]]"},
 		{"syntax", "name = \"a\"\nwait\n", `f.toml:2: expected '.' or '=', but got '\n' instead`},
 		{"not UTF-8", "name = \"a\"\n\xff\xfe = 1", `f.toml:2: this byte is not UTF-8 text; save the file as UTF-8`},
 	} {
@@ -52,6 +76,31 @@ func TestDecode(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestDecodeRest shows that a mistake leaves only its own place unread, and what it covers.
+func TestDecodeRest(t *testing.T) {
+	t.Parallel()
+	var d doc
+	err := strict.Decode("f.toml", []byte("nmae = 1\nwait = \"1s\"\nsmall = 7\nlist = [1, \"x\", 3]\n[[net]]\nhost = 5\nreason = \"a\"\n[[net]]\nhost = \"b\"\n"), &d)
+	if d.Wait != time.Second || *d.Small != 7 || len(d.List) != 3 || d.List[2] != 3 || len(d.Net) != 2 || d.Net[0].Reason != "a" || d.Net[1].Host != "b" {
+		t.Errorf("decoded %+v", d)
+	}
+	e, ok := errors.AsType[*strict.Error](err)
+	if !ok || e.Cut {
+		t.Fatalf("error %v", err)
+	}
+	for path, want := range map[string]bool{
+		"name": true, "nmae": true, "list": true, "list[1]": true, "list[10]": false, "net[0].host": true, "net[0]": true, "net": true, "net[1].host": false,
+		"net[0].hostname": false, "net[0].Host": true, "wait": false, "": false,
+	} {
+		if e.Covers(path) != want {
+			t.Errorf("Covers(%q) = %v", path, !want)
+		}
+	}
+	if e = nil; e.Covers("name") {
+		t.Error("nothing covers something")
 	}
 }
 
@@ -79,9 +128,14 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%T: %v", err, err)
 		} else if e != nil {
 			for _, m := range e.Mistakes {
-				if m.Message == "" {
-					t.Fatalf("empty message for %q", data)
+				if m.Message == "" || m.Line == 0 && !e.Cut {
+					t.Fatalf("%+v for %q", m, data)
 				}
+			}
+		} else { // what is right is what the library reads
+			var want doc
+			if md, err := toml.Decode(string(data), &want); err != nil || len(md.Undecoded()) > 0 || !reflect.DeepEqual(d, want) {
+				t.Fatalf("%q is\n%+v, the library has\n%+v, %v, %v", data, d, want, err, md.Undecoded())
 			}
 		}
 	})

@@ -2,13 +2,17 @@ package strict
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 )
 
 // Problem is a mistake at a place in a TOML text. Its Error reads "file:line: text".
 type Problem struct {
 	File string
-	Line int // from 1; 0 if unknown
+	Line int    // from 1; 0 if unknown
+	Path string // where, as in Mistake; may be empty
 	Text string
 }
 
@@ -19,49 +23,50 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
 }
 
-// Document knows on which line each key of a TOML text stands, also within arrays of tables.
+// Document knows on which line each key of a TOML text stands, also within lists of tables.
 type Document struct {
-	file string
-	at   []place
-}
-
-type place struct {
-	path  string // dotted, without indexes
-	table string // the array of tables it stands in, if any
-	index int    // which one of them
-	line  int
+	file  string
+	lines map[string]int // by path; of a table that is written in parts, the first
 }
 
 // Scan reads where the keys of a valid TOML text stand.
 func Scan(file string, data []byte) *Document {
-	s := scanner{doc: string(data), line: 1, at: map[string][]int{}}
+	s := scanner{doc: string(data), line: 1, at: map[string][]int{}, lines: map[string]int{}, count: map[string]int{}}
 	s.scan()
-	return &Document{file: file, at: s.places}
+	return &Document{file: file, lines: s.lines}
 }
 
-// Line gives the line of a key; table names the array of tables it stands in and index which one, from 0. For a key that
-// is not there, or an empty one, it is the line of the table's header. 0 means unknown.
-func (d *Document) Line(table string, index int, key string) int {
-	path := table
-	if key != "" {
-		path = strings.TrimPrefix(table+"."+key, ".")
+// At gives the line of a path, such as "net[1].host" or `outcomes."exit 0"`; 0 if it is not there.
+func (d *Document) At(path string) int { return d.lines[path] }
+
+// Line gives the line of a key; table names the list of tables it stands in and i which one, from 0. For a key that is not
+// there, or an empty one, it is the line of the table's header. 0 means unknown.
+func (d *Document) Line(table string, i int, key string) int {
+	if n := d.At(pathOf(table, i, key)); n > 0 {
+		return n
 	}
-	header := 0
-	for _, p := range d.at {
-		if table != "" && (p.table != table || p.index != index) {
-			continue
-		}
-		if p.path == path {
-			return p.line
-		}
-		if p.path == table && header == 0 {
-			header = p.line
-		}
-	}
-	return header
+	return d.At(pathOf(table, i, ""))
 }
 
 // Problem makes a problem at a key; see Line.
-func (d *Document) Problem(table string, index int, key, text string) *Problem {
-	return &Problem{File: d.file, Line: d.Line(table, index, key), Text: text}
+func (d *Document) Problem(table string, i int, key, text string) *Problem {
+	return &Problem{File: d.file, Line: d.Line(table, i, key), Path: pathOf(table, i, key), Text: text}
 }
+
+func pathOf(table string, i int, key string) string {
+	switch {
+	case table == "":
+		return key
+	case key == "":
+		return index(table, i)
+	}
+	return index(table, i) + "." + key
+}
+
+// dot is the path of a key in a table.
+func dot(table, key string) string {
+	return strings.TrimPrefix(table+"."+toml.Key{key}.String(), ".")
+}
+
+// index is the path of an entry of a list.
+func index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

@@ -6,17 +6,27 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// scan finds the lines on which each key of a TOML document stands, by the key's dotted name. The document has been
-// decoded already, so it is valid and the scanner need only find its way: headers, keys, and the ends of values.
-func scan(doc string) map[string][]int {
-	s := scanner{doc: doc, line: 1, at: map[string][]int{}}
+// Lines finds the lines on which each key of a valid TOML document stands, by the key's dotted name.
+func Lines(data []byte) map[string][]int {
+	s := scanner{doc: string(data), line: 1, at: map[string][]int{}, lines: map[string]int{}, count: map[string]int{}}
 	s.scan()
 	return s.at
 }
 
+// scanner finds the lines on which each key of a TOML document stands. The document has been decoded already, so it is valid
+// and the scanner need only find its way: headers, keys, and the ends of values.
+type scanner struct {
+	doc  string
+	pos  int
+	line int
+
+	at    map[string][]int // by dotted name
+	lines map[string]int   // by path, the first
+	count map[string]int   // of the tables in a list of tables, by the list's path
+}
+
 func (s *scanner) scan() {
-	var table toml.Key
-	seen := map[string]int{}
+	var table at
 	for {
 		s.blank(true)
 		if s.pos >= len(s.doc) {
@@ -27,15 +37,7 @@ func (s *scanner) scan() {
 		case s.doc[s.pos] == '[':
 			many := strings.HasPrefix(s.doc[s.pos:], "[[")
 			s.skip("[")
-			table = s.key()
-			switch name := table.String(); {
-			case many:
-				s.array, s.index = name, seen[name]
-				seen[name]++
-			case !strings.HasPrefix(name, s.array+"."):
-				s.array, s.index = "", 0
-			}
-			s.note(table)
+			table = s.header(s.key(), many)
 			s.skip("] \t")
 		default:
 			s.pair(table)
@@ -46,21 +48,35 @@ func (s *scanner) scan() {
 	}
 }
 
-type scanner struct {
-	doc  string
-	pos  int
-	line int
-	at   map[string][]int
-
-	array  string // the array of tables that the scanner is in, if any
-	index  int    // which of its tables
-	places []place
+// header notes a table, or the next one of a list of tables. A name in it that is such a list means the list's last table.
+func (s *scanner) header(k toml.Key, many bool) at {
+	t := at{key: k}
+	for i, part := range k {
+		t.path = dot(t.path, part)
+		switch n := s.count[t.path]; {
+		case many && i == len(k)-1:
+			s.count[t.path]++
+			s.place(t.path)
+			t.path = index(t.path, n)
+		case n > 0:
+			t.path = index(t.path, n-1)
+		}
+		s.place(t.path)
+	}
+	s.note(t)
+	return t
 }
 
-func (s *scanner) note(k toml.Key) {
-	name := k.String()
+func (s *scanner) note(a at) {
+	name := a.key.String()
 	s.at[name] = append(s.at[name], s.line)
-	s.places = append(s.places, place{path: name, table: s.array, index: s.index, line: s.line})
+	s.place(a.path)
+}
+
+func (s *scanner) place(path string) {
+	if _, ok := s.lines[path]; !ok {
+		s.lines[path] = s.line
+	}
 }
 
 func (s *scanner) skip(set string) {
@@ -89,16 +105,17 @@ func (s *scanner) blank(lines bool) {
 }
 
 // pair reads KEY = VALUE, whose key is relative to table.
-func (s *scanner) pair(table toml.Key) {
-	k := append(append(toml.Key{}, table...), s.key()...)
-	if len(k) == len(table) {
+func (s *scanner) pair(table at) {
+	k := s.key()
+	if len(k) == 0 {
 		return
 	}
-	for i := len(table) + 1; i <= len(k); i++ {
-		s.note(k[:i])
+	for _, part := range k {
+		table = table.member(part)
+		s.note(table)
 	}
 	s.skip("= \t")
-	s.value(k)
+	s.value(table)
 }
 
 // key reads a dotted key.
@@ -163,8 +180,8 @@ func (s *scanner) quoted() {
 	}
 }
 
-// value skips a value and notes the keys of inline tables in it.
-func (s *scanner) value(k toml.Key) {
+// value skips a value and notes the entries of lists and the keys of inline tables in it.
+func (s *scanner) value(a at) {
 	if s.pos >= len(s.doc) {
 		return
 	}
@@ -177,7 +194,7 @@ func (s *scanner) value(k toml.Key) {
 			end = '}'
 		}
 		s.pos++
-		for {
+		for i := 0; ; {
 			s.blank(true)
 			if s.pos >= len(s.doc) {
 				return
@@ -190,9 +207,11 @@ func (s *scanner) value(k toml.Key) {
 			case d == ',':
 				s.pos++
 			case c == '{':
-				s.pair(k)
+				s.pair(a)
 			default:
-				s.value(k)
+				s.place(index(a.path, i))
+				s.value(a.entry(i))
+				i++
 			}
 			if s.pos == start {
 				return
@@ -204,6 +223,3 @@ func (s *scanner) value(k toml.Key) {
 		}
 	}
 }
-
-// Lines finds the lines on which each key of a valid TOML document stands, by the key's dotted name.
-func Lines(data []byte) map[string][]int { return scan(string(data)) }
