@@ -17,7 +17,7 @@ const (
 	Accepted               // the service took it, without confirming that it arrived
 	Duplicate              // the service had it already: a success
 	Dead                   // given up; see the reason
-	Skipped                // not sent because the recipient's parameters say so; see the reason
+	Skipped                // not sent because the recipient's parameters say so, or a digest that did not arrive; see the reason
 	Digested               // a digest was sent in its place; see the reason
 	Silenced               // not sent because the recipient got the same a short while ago; see the reason
 )

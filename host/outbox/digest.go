@@ -40,7 +40,12 @@ const (
 		ON d.alert = a.seq AND d.recipient = ?3 WHERE a.key = ?1 AND a.action = 1 AND a.seq < ?2 ORDER BY a.seq DESC LIMIT 1`
 	sqlJoin   = `UPDATE delivery SET state = 7, digest = ?2, changed = ?3, reason = ?4 WHERE id = ?1`
 	sqlSingle = `UPDATE delivery SET digest = x'' WHERE id = ?1`
-	sqlUnjoin = `UPDATE delivery SET state = ?2, digest = x'', changed = ?3, reason = ?4 WHERE digest = ?1 AND state = 7`
+	// sqlUnjoin has what a digest stood for stand alone again; if nobody knows whether the digest arrived, that goes along.
+	sqlUnjoin = `UPDATE delivery SET state = ?2, digest = x'', changed = ?3, reason = ?4,
+		ambiguous = ambiguous OR (SELECT ambiguous FROM delivery WHERE id = ?1) WHERE digest = ?1 AND state = 7`
+	// sqlRetire makes of a dead digest one that is not tried again, for what it stood for is.
+	sqlRetire = `UPDATE delivery SET state = 6, reason = CASE WHEN reason = '' THEN ?2 ELSE reason || '; ' || ?2 END
+		WHERE id = ?1 AND state = 5`
 )
 
 // digestSummary is what a digest says, in its alert's JSON under "digest".
@@ -150,7 +155,8 @@ func (g *digestSummary) alertJSON(id alert.ID, now time.Time, r *recipient) ([]b
 
 // Digest puts old deliveries of an endpoint that is back after an outage into a digest for each recipient that has too
 // many of them, and returns how many it put there. A digest is a delivery that is due at once; what it stands for becomes
-// Digested in the same transaction that stores or extends it, and goes back to the queue should the digest not arrive.
+// Digested in the same transaction that stores or extends it, and goes back to the queue should the digest not arrive;
+// the digest is not tried again then.
 // Releases are taken along with their engages, never alone.
 func (s *Store) Digest(ctx context.Context, endpoint string) (n int, err error) {
 	if s.digest.Over <= 0 || s.readOnly {
@@ -319,7 +325,8 @@ func (s *Store) putDigest(t *tx, r *recipient, id alert.ID, seq int64, g *digest
 }
 
 // digestEnded is called in the transaction in which a delivery may have ended: if it is a digest, what it stands for
-// rests, or goes back to the queue if the digest did not arrive.
+// rests, or goes back to the queue if the digest did not arrive. The digest itself is then Skipped and no dead letter:
+// nothing is lost with it, and a retry by hand would tell everything twice.
 func (s *Store) digestEnded(t *tx, id alert.ID, state alert.State) error {
 	s.mu.Lock()
 	is := s.digests[id]
@@ -344,6 +351,10 @@ func (s *Store) digestEnded(t *tx, id alert.ID, state alert.State) error {
 			return err
 		}
 		t.move(r.seq, alert.Digested, to, n)
+		if n, err = t.execN(sqlRetire, id[:], "what it stood for stands alone again"); err != nil {
+			return err
+		}
+		t.move(r.seq, alert.Dead, alert.Skipped, n)
 		t.wake[r.endpoint.name] = true
 	}
 	_, err := t.exec(`DELETE FROM digest WHERE delivery = ?`, id[:])
