@@ -61,6 +61,9 @@ func TestLevels(t *testing.T) {
 		if got := a.Level(); got != c.want || got.Sign() != c.sign {
 			t.Errorf("%q, %q: level %d, sign %q", c.severity, c.action, got, got.Sign())
 		}
+		if got := LevelOf(c.severity); got != c.want && (c.action != "release" || got != Critical) {
+			t.Errorf("%q alone: level %d", c.severity, got)
+		}
 	}
 }
 

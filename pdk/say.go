@@ -25,7 +25,12 @@ func (a *Alert) Level() Level {
 	if a.Action == "release" {
 		return Ended
 	}
-	switch a.Severity {
+	return LevelOf(a.Severity)
+}
+
+// LevelOf gives the level of a severity, for a service that has severities of its own and is told otherwise that an alert ended.
+func LevelOf(severity string) Level {
+	switch severity {
 	case "emergency", "alert", "critical":
 		return Critical
 	case "error":
