@@ -16,21 +16,37 @@ import (
 const bulk = 16
 
 var (
-	sqlTakeBulk                   = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?1 WHERE id IN (` + marks(bulk) + `)`
-	sqlSettleBulk, sqlAttemptBulk = settleStatements(bulk)
-	sqlSettleFew, sqlAttemptFew   = settleStatements(few)
+	sqlTakeBulk = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?1 WHERE id IN (` + marks(bulk) + `)`
+	// sqlSettleBulk and sqlSettleFew settle deliveries whose requests took the same time, and, under true, another each.
+	sqlSettleBulk = map[bool]string{false: settleStatement(bulk, false), true: settleStatement(bulk, true)}
+	sqlSettleFew  = map[bool]string{false: settleStatement(few, false), true: settleStatement(few, true)}
 )
 
 // few is bulk for settlements that come in small numbers.
 const few = 4
 
-// settleStatements settle n deliveries and note their attempts. ?3 says that the service drops repeats: then a mark of an
-// earlier attempt in doubt goes, else it stays.
-func settleStatements(n int) (settle, attempt string) {
-	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, ambiguous = ambiguous AND NOT ?3, plain = 0, reason = ''
-		WHERE state = 1 AND id IN (` + marks(n) + `)`,
-		`INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES ` +
-			strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, 0, ''), `, n), ", ")
+// settleArgs is how many parameters a settleStatement has before the ids.
+const settleArgs = 6
+
+// settleStatement settles n deliveries as sent, with the attempt that did it. ?3 says that the service drops repeats: then a
+// mark of an earlier attempt in doubt goes, else it stays. The time that the request took is ?6 or, for each its own, follows
+// the ids.
+func settleStatement(n int, each bool) string {
+	var ids, took strings.Builder
+	took.WriteString("CASE id")
+	for i := range n {
+		if i > 0 {
+			ids.WriteString(", ")
+		}
+		fmt.Fprintf(&ids, "?%d", settleArgs+1+i)
+		fmt.Fprintf(&took, " WHEN ?%d THEN ?%d", settleArgs+1+i, settleArgs+1+n+i)
+	}
+	time := "?6"
+	if each {
+		time = took.String() + " ELSE ?6 END"
+	}
+	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, ambiguous = ambiguous AND NOT ?3, plain = 0, reason = '',
+		began = ?4, status = ?5, took = ` + time + ` WHERE state = 1 AND id IN (` + ids.String() + `)`
 }
 
 // The statements that store new alerts and their deliveries, all due at once and in no silence window.
@@ -149,27 +165,37 @@ func (t *tx) takeAll(ids []alert.ID, now int64) error {
 // plainSuccess tells whether a settlement changes nothing but the state, to one of the good ones, and perhaps the mark of a
 // possible duplicate.
 func plainSuccess(v *alert.Settlement) bool {
-	return succeeded(v.State) && !v.Uncounted && !v.Plain && !v.Ambiguous && v.Reason == "" && v.ProviderID == "" && v.NotBefore.IsZero()
+	return clearSuccess(v) && !v.Plain && v.ProviderID == "" && v.NotBefore.IsZero()
 }
+
+// clearSuccess tells whether an attempt succeeded and left nothing to say: then the delivery's own row records it.
+func clearSuccess(v *alert.Settlement) bool {
+	return succeeded(v.State) && !v.Uncounted && !v.Ambiguous && v.Reason == ""
+}
+
+// took is how long a settlement's attempt took, in microseconds.
+func took(v *alert.Settlement) int64 { return max(0, v.Took.Microseconds()) }
 
 // settleBulk settles the first ones of a call, n of them, in one statement; 0 if the first has to go alone.
 func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
-	settle, attempt := sqlSettleBulk, sqlAttemptBulk
+	settle := sqlSettleBulk
 	switch {
 	case len(vs) >= bulk:
 		vs = vs[:bulk]
 	case len(vs) >= few:
 		vs = vs[:few]
-		settle, attempt = sqlSettleFew, sqlAttemptFew
+		settle = sqlSettleFew
 	default:
 		return 0, nil
 	}
 	var leases [bulk]lease
+	each := false
 	s.mu.Lock()
 	for i := range vs {
-		v := &vs[i]
+		v, first := &vs[i], &vs[0]
 		l, ok := s.leases[v.Delivery]
-		if !ok || l.same != "" || v.State != vs[0].State || v.Idempotent != vs[0].Idempotent || !plainSuccess(v) ||
+		if !ok || l.same != "" || v.State != first.State || v.Idempotent != first.Idempotent || v.Status != first.Status ||
+			i > 0 && l.at != leases[0].at || !plainSuccess(v) ||
 			s.digests[v.Delivery] || t.settled[v.Delivery] || len(t.parked[v.Delivery]) > 0 {
 			s.mu.Unlock()
 			for _, before := range vs[:i] {
@@ -180,21 +206,19 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 		t.settled[v.Delivery] = true
 		l.recipient = s.names.recipients[l.recipient.name] // it may have moved or been removed since
 		leases[i] = l
+		each = each || took(v) != took(first)
 	}
 	s.mu.Unlock()
 	state, now := vs[0].State, s.now().UnixMilli()
-	args := append(make([]any, 0, bulk+3), int64(state), now, vs[0].Idempotent)
+	args := append(make([]any, 0, settleArgs+2*bulk), int64(state), now, vs[0].Idempotent, leases[0].at, vs[0].Status, took(&vs[0]))
 	for i := range vs {
 		args = append(args, vs[i].Delivery[:])
+		t.move(leases[i].recipient.seq, alert.Leased, state, 1)
 	}
-	if _, err := t.exec(settle, args...); err != nil {
-		return 0, err
-	}
-	args = make([]any, 0, 6*bulk)
 	for i := range vs {
-		v, l := &vs[i], &leases[i]
-		args = append(args, v.Delivery[:], l.attempt, l.at, max(0, v.Took.Microseconds()), int64(state), v.Status)
-		t.move(l.recipient.seq, alert.Leased, state, 1)
+		if each {
+			args = append(args, took(&vs[i]))
+		}
 	}
 	t.after = append(t.after, func() {
 		for i := range vs {
@@ -202,6 +226,6 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 			s.attempted(leases[i].recipient.name, false, "", now)
 		}
 	})
-	_, err = t.exec(attempt, args...)
+	_, err = t.exec(settle[each], args...)
 	return len(vs), err
 }

@@ -127,12 +127,12 @@ func TestKill(t *testing.T) {
 			(SELECT count(*) FROM delivery d WHERE d.alert = a.seq)`); n != 0 {
 			t.Fatalf("round %d: %d alerts without all their deliveries", round, n)
 		}
-		if n := count(t, s, `SELECT count(*) FROM delivery d WHERE d.attempts <> (SELECT count(*) FROM attempt WHERE delivery = d.id)`); n != 0 {
+		if n := count(t, s, `SELECT count(*) FROM delivery d WHERE d.attempts <> (SELECT count(*) FROM tried WHERE delivery = d.id)`); n != 0 {
 			t.Fatalf("round %d: %d deliveries whose attempts are not all recorded", round, n)
 		}
 		missing(t, s, round, "SELECT id FROM alert", stored)
 		missing(t, s, round, "SELECT id FROM delivery WHERE state = 2", sent)
-		recovered = count(t, s, "SELECT count(*) FROM attempt WHERE reason = 'tocsin ended during this attempt'")
+		recovered = count(t, s, "SELECT count(*) FROM tried WHERE reason = 'tocsin ended during this attempt'")
 		ok(t, s.Close())
 	}
 	if len(stored) == 0 || len(sent) == 0 {

@@ -174,6 +174,9 @@ const sqlRow = `SELECT d.id, a.id, r.name, e.name, d.state, d.attempts, d.create
 	d.provider_id, d.ambiguous, a.json FROM delivery d %s CROSS JOIN recipient r ON r.seq = d.recipient
 	CROSS JOIN endpoint e ON e.seq = r.endpoint CROSS JOIN alert a ON a.seq = d.alert`
 
+// sqlTried lists the attempts of a delivery.
+const sqlTried = `SELECT n, at, took, state, status, ambiguous, reason FROM tried WHERE delivery = ?1 ORDER BY n`
+
 func scanRow(q *sql.Rows) (Row, error) {
 	var r Row
 	var id, aid, text sql.RawBytes
@@ -312,7 +315,7 @@ func (s *Store) Show(ctx context.Context, id alert.ID) (_ Detail, err error) {
 		a.At, a.Took, a.State = fromMS(at), time.Duration(took)*time.Microsecond, alert.State(state).String()
 		d.History = append(d.History, a)
 		return nil
-	}, `SELECT n, at, took, state, status, ambiguous, reason FROM attempt WHERE delivery = ? ORDER BY n`, id[:])
+	}, sqlTried, id[:])
 	if err != nil {
 		return Detail{}, s.explain("read", err)
 	}

@@ -271,7 +271,7 @@ func TestPrune(t *testing.T) {
 	if _, err := s.Show(t.Context(), dead); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the dead letter is still there: %v", err)
 	}
-	if n := count(t, s, "SELECT count(*) FROM attempt"); n != 0 {
+	if n := count(t, s, "SELECT count(*) FROM tried"); n != 0 {
 		t.Errorf("%d attempts left", n)
 	}
 }

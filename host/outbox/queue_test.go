@@ -257,7 +257,7 @@ func TestSettleMany(t *testing.T) {
 			t.Errorf("delivery %d: %+v", i, d)
 		}
 	}
-	if n := count(t, s, "SELECT count(*) FROM attempt"); n != 100 {
+	if n := count(t, s, "SELECT count(*) FROM tried"); n != 100 {
 		t.Errorf("%d attempts", n)
 	}
 	consistent(t, s)

@@ -89,7 +89,7 @@ CREATE TABLE tally (
 	n         INTEGER NOT NULL,
 	PRIMARY KEY (recipient, state)
 ) STRICT, WITHOUT ROWID;
-`, migrateRanks, migrateSilence}
+`, migrateRanks, migrateSilence, migrateTried}
 
 // migrateRanks lets the queue be thinned out by severity and by digests. delivery.severity is the alert's, or digestRank
 // for a digest; delivery.digest is the digest that stands for a delivery, or empty for one that shall be in none.
@@ -125,6 +125,17 @@ CREATE TABLE dropped (
 	last      INTEGER NOT NULL,
 	PRIMARY KEY (recipient, severity)
 ) STRICT, WITHOUT ROWID;
+`
+
+// migrateTried lets a delivery's row record the attempt that succeeded, as most do at once: began, took and status are those
+// of table attempt, began is 0 where the row records none. The view tried has all attempts.
+const migrateTried = `
+ALTER TABLE delivery ADD COLUMN began  INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN took   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN status INTEGER NOT NULL DEFAULT 0;
+CREATE VIEW tried AS
+	SELECT delivery, n, at, took, state, status, ambiguous, reason FROM attempt
+	UNION ALL SELECT id, attempts, began, took, state, status, 0, '' FROM delivery WHERE began <> 0;
 `
 
 // version reads the file's schema version and checks that the file is an outbox, or empty.

@@ -10,14 +10,15 @@ import (
 
 const (
 	sqlSettle = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = (ambiguous OR ?6) AND NOT ?9,
-		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END WHERE id = ?1 AND state = 1`
+		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END, began = ?10, took = ?11, status = ?12
+		WHERE id = ?1 AND state = 1`
 	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - 1, changed = ?2,
 		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 1`
 	sqlUnpark  = `UPDATE delivery SET not_before = ?2 WHERE id = ?1 AND state = 0`
 	sqlAttempt = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// Settle ends leases and writes an attempt's record for each that counts. The valid ones are all on disk when it
+// Settle ends leases and records the attempt of each that counts. The valid ones are all on disk when it
 // returns; for the others (not leased, or an impossible state) it returns an error that wraps ErrNotLeased. An uncounted
 // one goes back as if it had never been leased. What was to be queued again for a recipient that has been removed
 // meanwhile becomes a dead letter.
@@ -77,11 +78,17 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	}
 	var n int
 	var err error
+	var began, lasted int64
+	var status int
+	clear := clearSuccess(v)
+	if clear {
+		began, lasted, status = l.at, took(v), v.Status
+	}
 	if v.Uncounted && state == alert.Queued {
 		n, err = t.execN(sqlUncount, v.Delivery[:], now, notBefore)
 	} else {
 		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(notBefore, 0), now, v.Plain, v.Ambiguous,
-			reason, v.ProviderID, v.Idempotent && succeeded(state))
+			reason, v.ProviderID, v.Idempotent && succeeded(state), began, lasted, status)
 	}
 	if err != nil {
 		return err
@@ -115,10 +122,10 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 			return err
 		}
 	}
-	if v.Uncounted {
+	if v.Uncounted || clear {
 		return nil
 	}
-	_, err = t.exec(sqlAttempt, v.Delivery[:], l.attempt, l.at, max(0, v.Took.Microseconds()), int64(state),
+	_, err = t.exec(sqlAttempt, v.Delivery[:], l.attempt, l.at, took(v), int64(state),
 		v.Status, v.Ambiguous, reason)
 	return err
 }

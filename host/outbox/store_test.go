@@ -359,6 +359,61 @@ func TestMigrateRanks(t *testing.T) {
 	consistent(t, s)
 }
 
+// Attempts recorded by an earlier version stay what they were, beside those that the delivery's own row records.
+func TestMigrateTried(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	old := func(queries ...string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", path)
+		ok(t, err)
+		db.SetMaxOpenConns(1)
+		c, err := db.Conn(t.Context())
+		ok(t, err)
+		ok(t, migrate(t.Context(), c, path, migrations[:3]))
+		for _, q := range queries {
+			_, err := c.ExecContext(t.Context(), q)
+			ok(t, err)
+		}
+		ok(t, errors.Join(c.Close(), db.Close()))
+	}
+	sent, failed := alert.NewID(), alert.NewID()
+	row := func(id alert.ID, seq, state, attempts int) string {
+		return fmt.Sprintf(`INSERT INTO alert VALUES (%[2]d, x'%[1]x', 1, 0, '', x'7b7d');
+			INSERT INTO delivery (id, alert, recipient, state, not_before, created, since, changed, attempts, base, plain, ambiguous, reason, provider_id)
+			VALUES (x'%[1]x', %[2]d, 1, %[3]d, 0, 1, 1, 1, %[4]d, 0, 0, 0, '', ''); INSERT INTO tally VALUES (1, %[3]d, 1)`, id[:], seq, state, attempts)
+	}
+	old(`INSERT INTO endpoint VALUES (1, 'hook', 'webhook', x'6e756c6c', 0)`, `INSERT INTO recipient VALUES (1, 'ops', 1, x'6e756c6c', 0, 0)`,
+		row(sent, 1, int(alert.Delivered), 2), row(failed, 2, int(alert.Queued), 1),
+		fmt.Sprintf(`INSERT INTO attempt VALUES (x'%x', 1, 1000, 20, 0, 503, 1, 'HTTP 503'), (x'%[1]x', 2, 2000, 30, 2, 200, 0, '')`, sent[:]),
+		fmt.Sprintf(`INSERT INTO attempt VALUES (x'%x', 1, 3000, 40, 0, 500, 0, 'HTTP 500')`, failed[:]))
+	s := open(t, path, Options{})
+	d := lease1(t, s, "hook")
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Accepted, Status: 202, Took: 1500 * time.Microsecond, ProviderID: "m"})
+	again := Attempt{N: 2, Took: 1500 * time.Microsecond, State: "accepted", Status: 202}
+	for id, want := range map[alert.ID][]Attempt{
+		sent: {
+			{N: 1, At: fromMS(1000), Took: 20 * time.Microsecond, State: "queued", Status: 503, Ambiguous: true, Reason: "HTTP 503"},
+			{N: 2, At: fromMS(2000), Took: 30 * time.Microsecond, State: "delivered", Status: 200},
+		},
+		failed: {{N: 1, At: fromMS(3000), Took: 40 * time.Microsecond, State: "queued", Status: 500, Reason: "HTTP 500"}, again},
+	} {
+		got, err := s.Show(t.Context(), id)
+		ok(t, err)
+		for i := range got.History {
+			if h := &got.History[i]; h.State == again.State && time.Since(h.At).Abs() < time.Minute {
+				h.At = time.Time{}
+			}
+		}
+		if !slices.Equal(got.History, want) {
+			t.Errorf("%s: %+v, want %+v", id, got.History, want)
+		}
+	}
+	if n := count(t, s, "SELECT count(*) FROM attempt"); n != 3 {
+		t.Errorf("%d rows of attempts: a success has one of its own", n)
+	}
+	consistent(t, s)
+}
+
 func TestStoreRefuses(t *testing.T) {
 	s, _ := fresh(t)
 	nan := hostAlert("k", alert.Engage)
