@@ -64,7 +64,11 @@ func FuzzClassify(f *testing.F) {
 	f.Add(429, `{"retry_after":1e308}`, "3", "")
 	f.Add(429, `{"retry_after":"NaN"}`, "-3", "")
 	f.Fuzz(func(t *testing.T, status int, body, retry, note string) {
-		v := verdict(&pdk.ClassifyInput{Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": retry}}})
+		out, err := endpoint.Classify(&pdk.ClassifyInput{Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": retry}}})
+		if err != nil || len(out.Verdicts) != 1 {
+			t.Fatalf("%v, %+v", err, out)
+		}
+		v := out.Verdicts[0]
 		if !v.Outcome.Valid() || v.RetryAfterMS < 0 || v.ProviderID != "" && !isID(v.ProviderID) || status == 429 && v.Outcome == pdk.Retry && v.RetryAfterMS == 0 && note == "" {
 			t.Errorf("%d %q: %+v", status, body, v)
 		}
