@@ -2,12 +2,9 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -99,23 +96,9 @@ func batched(b testing.TB, most int, window string) []byte {
 // delivering starts a service that sends everything to a webhook at a real HTTP server on the loopback.
 func delivering(b testing.TB, sink http.Handler, wasm []byte) *App {
 	b.Helper()
-	srv := httptest.NewServer(sink)
-	b.Cleanup(srv.Close)
-	cfg := configured(b, srv.URL)
+	cfg := configured(b, serving(b, sink))
 	drop(b, cfg, wasm)
-	a, err := New(b.Context(), Deps{Config: cfg, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := a.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := a.Stop(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
-	return a
+	return started(b, cfg)
 }
 
 // raise hands n alerts to the service as a capture does, in blocks.

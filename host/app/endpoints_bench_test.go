@@ -1,24 +1,27 @@
 package app
 
 import (
-	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
+	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-smtp"
 
-	"github.com/tocsin-net/tocsin/host/config"
+	"github.com/tocsin-net/tocsin/host/alert"
+	"github.com/tocsin-net/tocsin/host/internal/botapi"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/declared"
-	"github.com/tocsin-net/tocsin/host/plugin"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/discord"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/elasticsearch"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/msteams"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/pagerduty"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/thehive"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/wecom"
 	"github.com/tocsin-net/tocsin/host/plugin/build"
 	"github.com/tocsin-net/tocsin/pdk"
 )
@@ -73,43 +76,106 @@ func BenchmarkRenderTen(b *testing.B) {
 	}
 }
 
-// oneEndpoint is a configuration with one endpoint of a type and one recipient.
-func oneEndpoint(b *testing.B, typ, params, recipient string) *config.Config {
+// benchDeliver measures alerts from the ledger to a stand-in, which checks what it takes, without the manifests' own rate limits. An
+// operation is 1,000 alerts.
+func benchDeliver(b *testing.B, bed *bed) {
 	b.Helper()
-	cfg := configured(b, "http://127.0.0.1:1")
-	text := fmt.Sprintf("[[endpoint]]\nname = \"e\"\ntype = %q\nparameters = { %s }\n[[recipient]]\nname = \"r\"\nendpoint = \"e\"\nparameters = { %s }\n",
-		typ, params, recipient)
-	if err := os.WriteFile(cfg.File, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
+	const n = 1000
+	bed.unlimited().start()
+	alerts := make([]*alert.Alert, n)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range alerts {
+			alerts[i] = benchAlert(i)
+		}
+		bed.raise(alerts...)
+		if left, _, err := bed.WaitIdle(b.Context()); err != nil || left != 0 {
+			b.Fatalf("%d left, %v", left, err)
+		}
 	}
-	cfg, err := config.Load(cfg.File)
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "alerts/s")
+	counts, err := bed.Ledger().Counts(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := replaceFile(filepath.Join(cfg.Plugins.Folder, typ+".wasm"), build.ForTest(b, typ).Wasm); err != nil {
-		b.Fatal(err)
+	for _, c := range counts {
+		if c.Delivered+c.Accepted != int64(n*b.N) {
+			b.Errorf("of %d alerts: %+v", n*b.N, c)
+		}
 	}
-	return cfg
 }
 
-// BenchmarkSyslog sends alerts over TCP to a receiver that reads and forgets them.
-func BenchmarkSyslog(b *testing.B) {
+// deliverTo gives the service that sends to the stand-in of each type; those that BenchmarkDeliver has no room for are beside
+// their tests.
+var deliverTo = map[string]func(b *testing.B) *bed{
+	"discord": func(b *testing.B) *bed { return discordRoom(b, &discord.Server{}, "") },
+	"elasticsearch": func(b *testing.B) *bed {
+		return newRoom(b, "elasticsearch", fmt.Sprintf("elasticsearch_url = %q", serving(b, &elasticsearch.Server{})), "")
+	},
+	"email":      toSMTP,
+	"mattermost": func(b *testing.B) *bed { return mattermostRoom(b, mattermostFake()) },
+	"msteams":    func(b *testing.B) *bed { return teamsRoom(b, &msteams.Server{}) },
+	"pagerduty":  func(b *testing.B) *bed { return pagerdutyRoom(b, &pagerduty.Server{Key: pagerdutyKey}) },
+	"slack":      func(b *testing.B) *bed { return slackRoom(b, slackFake(), "C0123456789") },
+	"syslog":     toSyslog,
+	"telegram": func(b *testing.B) *bed {
+		bot := &botapi.Server{Token: "123456789:AAEabcdefghijklmnopqrstuvwxyz012345"}
+		return newRoom(b, "telegram", fmt.Sprintf("telegram_api_url = %q, telegram_token = %q", serving(b, bot), bot.Token), `telegram_channel = "-1001234567890"`)
+	},
+	"thehive": func(b *testing.B) *bed {
+		fake := &thehive.Server{}
+		return newRoom(b, "thehive", hive(b, fake, fake), "")
+	},
+	"webhook": func(b *testing.B) *bed {
+		sink := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+		return newRoom(b, "webhook", fmt.Sprintf("webhook_url = %q", serving(b, sink)), "")
+	},
+	"wechat": func(b *testing.B) *bed {
+		return wechatRoom(b, &wecom.Robot{Key: wechatKey, Unlimited: true}, wechatKey)
+	},
+}
+
+// BenchmarkDeliver sends alerts through each endpoint to its stand-in.
+func BenchmarkDeliver(b *testing.B) {
+	for _, name := range slices.Sorted(maps.Keys(deliverTo)) {
+		b.Run(name, func(b *testing.B) { benchDeliver(b, deliverTo[name](b)) })
+	}
+	for _, name := range declared.Names() {
+		b.Run(name, func(b *testing.B) {
+			c := declaredCases[name]
+			benchDeliver(b, newRoom(b, name, c.endpoint(serving(b, declared.New(name))), c.recipient))
+		})
+	}
+}
+
+// listening gives a listener on the loopback with the two halves of its address.
+func listening(b *testing.B) (l net.Listener, host, port string) {
+	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
+	b.Cleanup(func() { _ = l.Close() })
+	host, port, err = net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return l, host, port
+}
+
+// toSyslog has a receiver that reads and forgets.
+func toSyslog(b *testing.B) *bed {
+	l, host, port := listening(b)
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() { _, _ = io.Copy(io.Discard, bufio.NewReader(c)) }()
+			go func() { _, _ = io.Copy(io.Discard, c) }()
 		}
 	}()
-	host, port, _ := strings.Cut(l.Addr().String(), ":")
-	benchmarkChat(b, oneEndpoint(b, "syslog", fmt.Sprintf("syslog_host = %q, syslog_port = %s, syslog_protocol = \"tcp\"", host, port), ""))
+	return newRoom(b, "syslog", fmt.Sprintf("syslog_host = %q, syslog_port = %s, syslog_protocol = \"tcp\"", host, port), "")
 }
 
 // mails takes mails and forgets them.
@@ -126,43 +192,12 @@ func (mails) Data(r io.Reader) error {
 	return err
 }
 
-// BenchmarkEmail sends alerts, up to twenty in a mail, to a server that takes all.
-func BenchmarkEmail(b *testing.B) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
+// toSMTP has a server that takes every mail.
+func toSMTP(b *testing.B) *bed {
+	l, host, port := listening(b)
 	srv := smtp.NewServer(mails{})
 	go func() { _ = srv.Serve(l) }()
-	defer func() { _ = srv.Close() }()
-	host, port, _ := strings.Cut(l.Addr().String(), ":")
-	benchmarkChat(b, oneEndpoint(b, "email", fmt.Sprintf("smtp_server = %q, smtp_port = %s, tls = \"none\", email_sender = \"a@example.org\"", host, port),
-		`email_recipient = ["b@example.org"]`))
-}
-
-// rateTable is a manifest's limit of its own requests.
-var rateTable = regexp.MustCompile(`(?m)^\[rate\]\n(?:[a-z]+ = .*\n)+`)
-
-// BenchmarkDeclared sends alerts through each endpoint without code to its stand-in, without the manifest's own rate limit.
-func BenchmarkDeclared(b *testing.B) {
-	for _, name := range declared.Names() {
-		b.Run(name, func(b *testing.B) {
-			srv := httptest.NewServer(declared.New(name))
-			defer srv.Close()
-			c := declaredCases[name]
-			recipient, _ := strings.CutPrefix(c.recipient, "parameters = {")
-			cfg := oneEndpoint(b, name, c.endpoint(srv.URL), strings.TrimSuffix(recipient, "}"))
-			p := build.ForTest(b, name)
-			parts := p.Parts()
-			parts.Manifest = rateTable.ReplaceAll(parts.Manifest, nil)
-			wasm, err := plugin.Pack(p.Module(), parts)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := replaceFile(filepath.Join(cfg.Plugins.Folder, name+".wasm"), wasm); err != nil {
-				b.Fatal(err)
-			}
-			benchmarkChat(b, cfg)
-		})
-	}
+	b.Cleanup(func() { _ = srv.Close() })
+	return newRoom(b, "email", fmt.Sprintf("smtp_server = %q, smtp_port = %s, tls = \"none\", email_sender = \"a@example.org\"", host, port),
+		`email_recipient = ["b@example.org"]`)
 }

@@ -3,7 +3,6 @@
 package app
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/outbox"
 )
 
 // fail2banServer starts a real fail2ban-server of its own, with the jail that the plug-in's guide describes and an action that writes
@@ -84,41 +82,20 @@ func attacker(action alert.Action, ip string, local bool) *alert.Alert {
 // nobody, and a jail that is missing holds the endpoint.
 func TestFail2ban(t *testing.T) {
 	sock, done := fail2banServer(t)
-	cfg := endpointConfig(t, "fail2ban", fmt.Sprintf("[egress]\nfail2ban_socket = %q\n[[endpoint]]\nname = \"wall\"\ntype = \"fail2ban\"\n[[endpoint]]\nname = \"typo\"\ntype = \"fail2ban\"\n"+
-		"[[recipient]]\nname = \"unbans\"\nendpoint = \"wall\"\nparameters = { fail2ban_jail = \"tocsin\", unban_on_release = true, never_ban = [\"198.51.100.0/24\"] }\n"+
-		"[[recipient]]\nname = \"nojail\"\nendpoint = \"typo\"\nminimum_severity = \"emergency\"\nparameters = { fail2ban_jail = \"tocsinn\" }\n", sock))
-	a := chatService(t, cfg)
-	send := func(alerts ...*alert.Alert) map[alert.ID]*outbox.Row {
-		t.Helper()
-		raiseAll(t, a, alerts...)
-		out := map[alert.ID]*outbox.Row{}
-		waitFor(t, "the deliveries to end", func() bool {
-			rows, err := a.store.List(t.Context(), outbox.Filter{Recipient: "unbans", Limit: 1000})
-			if err != nil {
-				t.Fatal(err)
-			}
-			open := 0
-			for i := range rows {
-				out[rows[i].AlertID] = &rows[i]
-				if rows[i].State == alert.Queued || rows[i].State == alert.Leased {
-					open++
-				}
-			}
-			return open == 0
-		})
-		return out
-	}
+	b := newBed(t, fmt.Sprintf("[egress]\nfail2ban_socket = %q\n", sock), endpointTOML("wall", "fail2ban", ""), endpointTOML("typo", "fail2ban", ""),
+		recipientTOML("unbans", "wall", `fail2ban_jail = "tocsin", unban_on_release = true, never_ban = ["198.51.100.0/24"]`),
+		recipientTOML("nojail", "typo", `fail2ban_jail = "tocsinn"`, `minimum_severity = "emergency"`)).start()
 	first, again := attacker(alert.Engage, "192.0.2.7", false), attacker(alert.Store, "192.0.2.7", false)
 	six, local, spared := attacker(alert.Engage, "2001:db8::bad", false), attacker(alert.Engage, "192.0.2.8", true), attacker(alert.Engage, "198.51.100.1", false)
 	own, none := attacker(alert.Engage, "127.0.0.1", false), attacker(alert.Store, "192.0.2.9", false)
 	none.Host.Attacker = false
-	rows := send(first)
-	maps.Copy(rows, send(again, six, local, spared, own, none))
+	rows := b.send("unbans", first)
+	maps.Copy(rows, b.send("unbans", again, six, local, spared, own, none))
 	if got := done(); got != "ban 192.0.2.7, ban 2001:db8::bad" {
 		t.Errorf("fail2ban did %q", got)
 	}
 	end := attacker(alert.Release, "192.0.2.7", false)
-	rows[end.ID] = send(end)[end.ID]
+	rows[end.ID] = b.send("unbans", end)[end.ID]
 	if got := done(); got != "ban 192.0.2.7, ban 2001:db8::bad, unban 192.0.2.7" {
 		t.Errorf("fail2ban did %q", got)
 	}
@@ -137,36 +114,29 @@ func TestFail2ban(t *testing.T) {
 		{"no attacker", none, alert.Skipped, "names no attacker"},
 		{"release", end, alert.Delivered, ""},
 	} {
-		if r := rows[c.a.ID]; r == nil || r.State != c.state || !strings.Contains(r.Reason, c.reason) {
+		if r := rows[c.a.ID]; r.State != c.state || !strings.Contains(r.Reason, c.reason) {
 			t.Errorf("%s: got %+v", c.what, r)
 		}
 	}
 
-	test := func(recipient string) (string, error) {
-		var out bytes.Buffer
-		o := TestOptions{Listing: Listing{Streams: Streams{Out: &out, Err: &out}, Config: cfg.File, Format: "jsonl"}, Sample: "host, starts", Timeout: time.Minute, LogLevel: "error"}
-		err := TestRecipient(t.Context(), o, recipient)
-		return out.String(), err
-	}
 	before := done()
-	if out, err := test("unbans"); err != nil || done() != before {
+	if out, err := b.try("unbans", "host, starts"); err != nil || done() != before {
 		t.Errorf("a test: %v, fail2ban did %q\n%s", err, done(), out)
 	}
-	if out, err := test("nojail"); err == nil || !strings.Contains(out, "Sorry but the jail 'tocsinn' does not exist; check fail2ban_jail") {
+	if out, err := b.try("nojail", "host, starts"); err == nil || !strings.Contains(out, "Sorry but the jail 'tocsinn' does not exist; check fail2ban_jail") {
 		t.Errorf("a test of a jail that is missing: %v\n%s", err, out)
 	}
 	worst := attacker(alert.Store, "203.0.113.9", false)
 	worst.Severity = alert.Emergency
-	send(worst)
-	waitFor(t, "the endpoint to be held", func() bool {
-		hs, err := a.store.Holds(t.Context())
-		return err == nil && len(hs) == 1 && hs[0].Endpoint == "typo" && strings.Contains(hs[0].Reason, "check fail2ban_jail")
-	})
+	b.send("unbans", worst)
+	b.held("typo", "check fail2ban_jail")
+	if holds, err := b.store.Holds(t.Context()); err != nil || len(holds) != 1 {
+		t.Errorf("held: %+v, %v", holds, err)
+	}
 }
 
-// BenchmarkFail2ban has a real fail2ban, with an action that starts a shell for each address.
-func BenchmarkFail2ban(b *testing.B) {
+// BenchmarkDeliverFail2ban has a real fail2ban, with an action that starts a shell for each address.
+func BenchmarkDeliverFail2ban(b *testing.B) {
 	sock, _ := fail2banServer(b)
-	benchmarkEndpoint(b, endpointConfig(b, "fail2ban", fmt.Sprintf("[egress]\nfail2ban_socket = %q\n[[endpoint]]\nname = \"wall\"\ntype = \"fail2ban\"\n"+
-		"[[recipient]]\nname = \"ban\"\nendpoint = \"wall\"\nparameters = { fail2ban_jail = \"tocsin\" }\n", sock)))
+	benchDeliver(b, newRoom(b, "fail2ban", "", `fail2ban_jail = "tocsin"`, fmt.Sprintf("[egress]\nfail2ban_socket = %q\n", sock)))
 }

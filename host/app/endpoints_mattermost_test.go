@@ -3,7 +3,6 @@ package app
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/mattermost"
-	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
 const (
@@ -24,8 +22,11 @@ func mattermostFake() *mattermost.Server {
 	return &mattermost.Server{Token: mattermostToken, Channels: []mattermost.Channel{{ID: mattermostTown, Member: true}, {ID: mattermostOther}}}
 }
 
-func mattermostParams(url string) string {
-	return fmt.Sprintf("mattermost_url = %q, mattermost_token = %q", url+"/", mattermostToken)
+// mattermostRoom is a bed with the recipient "ops" in the town square, and more recipients.
+func mattermostRoom(t testing.TB, fake *mattermost.Server, more ...string) *bed {
+	t.Helper()
+	params := fmt.Sprintf("mattermost_url = %q, mattermost_token = %q", serving(t, fake)+"/", mattermostToken)
+	return newRoom(t, "mattermost", params, inChannel(mattermostTown), more...).unlimited()
 }
 
 func inChannel(id string) string { return fmt.Sprintf("mattermost_channelname = %q", id) }
@@ -54,23 +55,21 @@ func TestMattermost(t *testing.T) {
 	}
 	var lost atomic.Bool
 	fake.After = func(posts int) bool { return posts == 1 && lost.CompareAndSwap(false, true) }
-	srv := httptest.NewServer(fake)
-	defer srv.Close()
-	a := chatService(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
+	b := mattermostRoom(t, fake).start()
 	evil := benchAlert(3)
 	evil.Title, evil.Message = "<script>&\u202e*_[ @bob", "@channel @all @here "+strings.Repeat("🚨@x\r\n", 20_000)
-	raiseAll(t, a, critically(scan(alert.Engage, "k")))
-	settledAs(t, a, "ops", alert.Delivered, 1)
+	b.raise(critically(scan(alert.Engage, "k")))
+	b.settled("ops", alert.Delivered, 1)
 	if second.Sub(first) < 900*time.Millisecond {
 		t.Errorf("Retry-After was 1 s, the next request came after %v", second.Sub(first))
 	}
 	if n := len(fake.Posts()); n != 1 {
 		t.Errorf("after an answer that was lost there are %d posts", n)
 	}
-	raiseAll(t, a, benchAlert(1), benchAlert(2), evil)
-	settledAs(t, a, "ops", alert.Delivered, 4)
-	raiseAll(t, a, critically(scan(alert.Release, "k")))
-	settledAs(t, a, "ops", alert.Delivered, 5)
+	b.raise(benchAlert(1), benchAlert(2), evil)
+	b.settled("ops", alert.Delivered, 4)
+	b.raise(critically(scan(alert.Release, "k")))
+	b.settled("ops", alert.Delivered, 5)
 
 	posts := fake.Posts()
 	if len(posts) != 2 {
@@ -92,15 +91,13 @@ func TestMattermost(t *testing.T) {
 func TestMattermostRefusals(t *testing.T) {
 	fake := mattermostFake()
 	fake.NoEdits, fake.NoPriority = true, true
-	srv := httptest.NewServer(fake)
-	defer srv.Close()
-	a := chatService(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}, [2]string{"deaf", inChannel(mattermostOther)}))
-	raiseAll(t, a, critically(scan(alert.Engage, "k")))
-	settledAs(t, a, "ops", alert.Delivered, 1)
-	raiseAll(t, a, critically(scan(alert.Release, "k")))
-	settledAs(t, a, "ops", alert.Delivered, 2)
+	b := mattermostRoom(t, fake, recipientTOML("deaf", "mattermost", inChannel(mattermostOther))).start()
+	b.raise(critically(scan(alert.Engage, "k")))
+	b.settled("ops", alert.Delivered, 1)
+	b.raise(critically(scan(alert.Release, "k")))
+	b.settled("ops", alert.Delivered, 2)
 	waitFor(t, "the other channel's refusal", func() bool {
-		for _, r := range settledAs(t, a, "deaf", alert.Queued, 1) {
+		for _, r := range b.settled("deaf", alert.Queued, 1) {
 			if strings.Contains(r.Reason, "api.context.permissions.app_error); check mattermost_channelname") {
 				return true
 			}
@@ -117,31 +114,17 @@ func TestMattermostRefusals(t *testing.T) {
 func TestMattermostToken(t *testing.T) {
 	fake := mattermostFake()
 	fake.Token = "another"
-	srv := httptest.NewServer(fake)
-	defer srv.Close()
-	a := chatService(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
-	raiseAll(t, a, benchAlert(1))
-	waitFor(t, "the endpoint to be held", func() bool {
-		hs, err := a.store.Holds(t.Context())
-		return err == nil && len(hs) == 1 && strings.Contains(hs[0].Reason, "api.context.session_expired.app_error); check mattermost_token") &&
-			!strings.Contains(hs[0].Reason, mattermostToken)
-	})
+	b := mattermostRoom(t, fake).start()
+	b.raise(benchAlert(1))
+	if hold := b.held("mattermost", "api.context.session_expired.app_error); check mattermost_token"); strings.Contains(hold.Reason, mattermostToken) {
+		t.Errorf("the secret is in %q", hold.Reason)
+	}
 }
 
 // TestMattermostSamples sends every sample alert in both languages, as the test of a recipient does: the stand-in takes all of them.
 func TestMattermostSamples(t *testing.T) {
 	fake := mattermostFake()
-	srv := httptest.NewServer(fake)
-	defer srv.Close()
-	out := sendSamples(t, chatConfig(t, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
-	if want := 2 * len(plugin.Samples()); len(fake.Posts()) != want || len(fake.Refused()) != 0 || strings.Contains(out, mattermostToken) {
-		t.Errorf("%d posts of %d; refused: %q\n%s", len(fake.Posts()), want, fake.Refused(), out)
+	if want := mattermostRoom(t, fake).samples(mattermostToken); len(fake.Posts()) != want || len(fake.Refused()) != 0 {
+		t.Errorf("%d posts of %d; refused: %q", len(fake.Posts()), want, fake.Refused())
 	}
-}
-
-// BenchmarkMattermost measures alerts from the ledger to the stand-in, which checks each post. An operation is 1,000 alerts.
-func BenchmarkMattermost(b *testing.B) {
-	srv := httptest.NewServer(mattermostFake())
-	defer srv.Close()
-	benchmarkChat(b, chatConfig(b, "mattermost", mattermostParams(srv.URL), [2]string{"ops", inChannel(mattermostTown)}))
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -18,12 +17,11 @@ import (
 
 const teamsSig = "aSecretKeyOfAWorkflow0123456789_abcdefgh"
 
-func teamsTest(t *testing.T, fake *msteams.Server, recipient string) *hookTest {
+// teamsRoom is a bed for a workflow.
+func teamsRoom(t testing.TB, fake *msteams.Server) *bed {
 	t.Helper()
 	fake.Sig = teamsSig
-	srv := httptest.NewServer(fake)
-	t.Cleanup(srv.Close)
-	return newHookTest(t, "msteams", fmt.Sprintf("teams_url = %q", fake.URL(srv.URL)), recipient)
+	return newRoom(t, "msteams", fmt.Sprintf("teams_url = %q", fake.URL(serving(t, fake))), "")
 }
 
 // judged has npm's adaptivecards judge the cards that a workflow took.
@@ -49,17 +47,17 @@ func judged(t *testing.T, fake *msteams.Server) {
 // module to a strict stand-in: all of them are accepted, and none is said to be delivered.
 func TestTeams(t *testing.T) {
 	fake := &msteams.Server{}
-	h := teamsTest(t, fake, "").run()
+	b := teamsRoom(t, fake).start()
 	var burst []*alert.Alert
 	for i := range 12 {
 		burst = append(burst, benchAlert(i))
 	}
 	evil := benchAlert(12)
 	evil.Message = strings.Repeat(`@everyone <at>x</at> *_[x](http://x) <script> "\`+"`\r\n\u202e🚨", 2500) // 100 kB
-	h.raise(append(burst, evil, scan(alert.Engage, "k"))...)
-	waitFor(t, "the burst", func() bool { return h.states()[alert.Accepted] == 14 })
-	h.raise(scan(alert.Release, "k"))
-	waitFor(t, "the end", func() bool { return h.states()[alert.Accepted] == 15 })
+	b.raise(append(burst, evil, scan(alert.Engage, "k"))...)
+	b.settled("ops", alert.Accepted, 14)
+	b.raise(scan(alert.Release, "k"))
+	b.settled("ops", alert.Accepted, 15)
 	got := fake.Cards()
 	if len(got) != 3 || len(fake.Refused()) > 0 {
 		t.Fatalf("%d cards, want one of ten alerts, one of four and one of the end; refused: %q", len(got), fake.Refused())
@@ -95,49 +93,36 @@ func TestTeamsAnswers(t *testing.T) {
 		msteams.Fail(w, http.StatusTooManyRequests, "WorkflowThrottled", "Too many requests.")
 		return true
 	}
-	h := teamsTest(t, fake, "").run()
+	b := teamsRoom(t, fake).start()
 	begin := time.Now()
-	h.raise(benchAlert(1))
-	waitFor(t, "the alert", func() bool { return h.states()[alert.Accepted] == 1 })
+	b.raise(benchAlert(1))
+	b.settled("ops", alert.Accepted, 1)
 	if took := time.Since(begin); took < time.Second || fake.Calls() != 2 {
 		t.Errorf("%d requests in %v", fake.Calls(), took)
 	}
 	for state, want := range map[string]string{"off": "turn the workflow on again", "gone": "the workflow is gone or has a new address"} {
 		fake.Turn(state)
-		out, err := h.try("")
+		out, err := b.try("ops", "")
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(out+err.Error(), teamsSig) {
 			t.Errorf("%s: %v\n%s", state, err, out)
 		}
 	}
-	h.raise(benchAlert(2))
-	waitFor(t, "the endpoint to be held", func() bool {
-		holds, err := h.store.Holds(t.Context())
-		return err == nil && len(holds) == 1 && holds[0].Broken && h.states()[alert.Queued] == 1
-	})
+	b.raise(benchAlert(2))
+	b.held("msteams", "")
+	b.settled("ops", alert.Queued, 1)
 }
 
-// TestTeamsSamples tests a recipient with every sample alert, as a user would, and with the worst one in another language.
+// TestTeamsSamples sends every sample alert in both languages, as the test of a recipient does, and the worst one as a user would.
 func TestTeamsSamples(t *testing.T) {
+	fake := &msteams.Server{}
+	b := teamsRoom(t, fake)
+	want := b.samples(teamsSig) + 1
 	all := plugin.Samples()
-	for recipient, samples := range map[string][]plugin.Sample{"": all, `locale = "it"`: all[len(all)-1:]} {
-		fake := &msteams.Server{}
-		h := teamsTest(t, fake, recipient)
-		for _, s := range samples {
-			if out, err := h.try(s.Name); err != nil || strings.Contains(out, teamsSig) {
-				t.Errorf("%s: %v\n%s", s.Name, err, out)
-			}
-		}
-		if got := fake.Cards(); len(got) != len(samples) || len(fake.Refused()) > 0 {
-			t.Errorf("%d cards of %d; refused: %q", len(got), len(samples), fake.Refused())
-		}
-		judged(t, fake)
+	if out, err := b.try("ops", all[len(all)-1].Name); err != nil || strings.Contains(out, teamsSig) {
+		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// BenchmarkTeams renders ten alerts in the sandbox, and delivers alerts to the stand-in in cards of ten.
-func BenchmarkTeams(b *testing.B) {
-	fake := &msteams.Server{Sig: teamsSig}
-	srv := httptest.NewServer(fake)
-	defer srv.Close()
-	newHookTest(b, "msteams", fmt.Sprintf("teams_url = %q", fake.URL(srv.URL)), "").bench(b)
+	if got := fake.Cards(); len(got) != want || len(fake.Refused()) > 0 {
+		t.Errorf("%d cards of %d; refused: %q", len(got), want, fake.Refused())
+	}
+	judged(t, fake)
 }

@@ -130,11 +130,11 @@ func TestOpenSearch(t *testing.T) {
 	late := time.Date(2026, 3, 14, 23, 59, 59, 0, time.UTC)
 	var alerts []*alert.Alert
 	for i := range 20 {
-		alerts = append(alerts, expired(i, late.Add(time.Duration(i%2)*2*time.Second)))
+		alerts = append(alerts, flowAt(i, late.Add(time.Duration(i%2)*2*time.Second)))
 	}
-	odd := scanning(alert.Engage, late) // its key is no address
-	a := serviceFor(t, "elasticsearch", fmt.Sprintf(`elasticsearch_url = %q`, base), "")
-	for id, r := range sendAll(t, a, append([]*alert.Alert{odd}, alerts...)...) {
+	odd := scanAt(alert.Engage, late) // its key is no address
+	b := newRoom(t, "elasticsearch", fmt.Sprintf(`elasticsearch_url = %q`, base), "").start()
+	for id, r := range b.send("ops", append([]*alert.Alert{odd}, alerts...)...) {
 		switch {
 		case id == odd.ID:
 			if r.State != alert.Dead || !strings.Contains(r.Reason, "[tocsin.key] of type [ip]") {
@@ -154,13 +154,13 @@ func TestOpenSearch(t *testing.T) {
 
 	stream := fmt.Sprintf(`elasticsearch_url = %q, mode = "data_stream"`, base)
 	to := `elasticsearch_index = "logs-tocsin-pisa"`
-	pair := []*alert.Alert{scanning(alert.Engage, late), scanning(alert.Release, late.Add(time.Minute))}
-	for id, r := range sendAll(t, serviceFor(t, "elasticsearch", stream, to), pair...) {
+	pair := []*alert.Alert{scanAt(alert.Engage, late), scanAt(alert.Release, late.Add(time.Minute))}
+	for id, r := range newRoom(t, "elasticsearch", stream, to).start().send("ops", pair...) {
 		if r.State != alert.Delivered {
 			t.Errorf("to the stream, %s: %v, %s", id, r.State, r.Reason)
 		}
 	}
-	for id, r := range sendAll(t, serviceFor(t, "elasticsearch", stream, to), pair...) {
+	for id, r := range newRoom(t, "elasticsearch", stream, to).start().send("ops", pair...) {
 		if r.State != alert.Duplicate {
 			t.Errorf("to the stream again, %s: %v, %s", id, r.State, r.Reason)
 		}
@@ -174,7 +174,7 @@ func TestOpenSearch(t *testing.T) {
 	if got := found(t, base, "logs-tocsin-pisa", `{"match_all": {}}`); got[".ds-logs-tocsin-pisa-000001"] != 2 {
 		t.Errorf("in the stream: %v", got)
 	}
-	if out, err := tryOut(t, configuredFor(t, "elasticsearch", stream, to)); err != nil || !strings.Contains(out, `"step":"post","result":"ok"`) {
+	if out, err := newRoom(t, "elasticsearch", stream, to).try("ops", ""); err != nil || !strings.Contains(out, `"step":"post","result":"ok"`) {
 		t.Errorf("recipient test: %v\n%s", err, out)
 	}
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -19,8 +18,8 @@ type declaredCase struct {
 	endpoint  func(url string) string // its parameters
 	wrong     string                  // what stands in place of the token
 	token     string
-	recipient string
-	edits     bool // a release changes the message
+	recipient string // its parameters
+	edits     bool   // a release changes the message
 	closes    bool
 	accepted  bool // the service only takes what it is sent
 }
@@ -28,12 +27,12 @@ type declaredCase struct {
 var declaredCases = map[string]declaredCase{
 	"ntfy": {
 		endpoint: params("ntfy_url = %q, ntfy_token = %q", declared.NtfyToken), token: declared.NtfyToken, wrong: "tk_wrong",
-		recipient: `parameters = { ntfy_topic = "tocsin-7hJ2kq" }`, edits: true,
+		recipient: `ntfy_topic = "tocsin-7hJ2kq"`, edits: true,
 	},
 	"gotify": {endpoint: params("gotify_url = %q, gotify_token = %q", declared.GotifyToken), token: declared.GotifyToken, wrong: "Awrong"},
 	"pushover": {
 		endpoint: params("pushover_url = %q, pushover_token = %q", declared.PushoverToken), token: declared.PushoverToken, wrong: strings.Repeat("x", 30),
-		recipient: fmt.Sprintf("parameters = { pushover_user = %q }", declared.PushoverUser),
+		recipient: fmt.Sprintf("pushover_user = %q", declared.PushoverUser),
 	},
 	"googlechat": {
 		endpoint: func(url string) string {
@@ -43,7 +42,7 @@ var declaredCases = map[string]declaredCase{
 	},
 	"rocketchat": {
 		endpoint: params(`rocketchat_url = %q, rocketchat_token = %q, rocketchat_user_id = "`+declared.RocketChatUser+`"`, declared.RocketChatToken),
-		token:    declared.RocketChatToken, wrong: strings.Repeat("w", 43), recipient: `parameters = { rocketchat_channel = "#alerts" }`, edits: true,
+		token:    declared.RocketChatToken, wrong: strings.Repeat("w", 43), recipient: `rocketchat_channel = "#alerts"`, edits: true,
 	},
 	"opsgenie": {
 		endpoint: params("opsgenie_url = %q, opsgenie_key = %q", declared.OpsgenieToken), token: declared.OpsgenieToken, wrong: strings.Repeat("w", 36),
@@ -51,7 +50,7 @@ var declaredCases = map[string]declaredCase{
 	},
 	"matrix": {
 		endpoint: params("matrix_url = %q, matrix_token = %q", declared.MatrixToken), token: declared.MatrixToken, wrong: "wrong",
-		recipient: `parameters = { matrix_room = "!room:example.org" }`, edits: true,
+		recipient: `matrix_room = "!room:example.org"`, edits: true,
 	},
 	"splunk": {endpoint: params("splunk_url = %q, splunk_token = %q", declared.SplunkToken), token: declared.SplunkToken, wrong: strings.Repeat("w", 36)},
 }
@@ -70,26 +69,25 @@ func TestDeclared(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			fake := declared.New(name)
-			srv := httptest.NewServer(fake)
-			defer srv.Close()
+			url := serving(t, fake)
 			if n := len(build.ForTest(t, name).Module()); n > 2_600_000 {
 				t.Errorf("the module has %d bytes", n)
 			}
 			// The first use of a plug-in runs its vectors in the sandbox; package plugins/recipe runs them natively.
-			h := newHookTest(t, name, c.endpoint(srv.URL), c.recipient).run()
-			done := func() int { n := h.states(); return n[alert.Delivered] + n[alert.Accepted] }
+			b := newRoom(t, name, c.endpoint(url), c.recipient).start()
+			state := alert.Delivered
+			if c.accepted {
+				state = alert.Accepted
+			}
 
 			fake.FailNext(429, "{}", "1")
 			evil := benchAlert(12)
 			evil.Message = strings.Repeat(`@everyone <@1> <users/all> *_[x](http://x) <script> & `+"`\r\n\u202e🚨", 2000) // 100 kB
 			evil.Title = strings.Repeat("é🚨", 300)
-			h.raise(benchAlert(0), evil, scan(alert.Engage, "host/scan|198.51.100.66 ä"))
-			waitFor(t, "the alerts", func() bool { return done() == 3 })
-			h.raise(scan(alert.Release, "host/scan|198.51.100.66 ä"))
-			waitFor(t, "the end", func() bool { return done() == 4 })
-			if (h.states()[alert.Accepted] > 0) != c.accepted {
-				t.Errorf("states: %v", h.states())
-			}
+			b.raise(benchAlert(0), evil, scan(alert.Engage, "host/scan|198.51.100.66 ä"))
+			b.settled("ops", state, 3)
+			b.raise(scan(alert.Release, "host/scan|198.51.100.66 ä"))
+			b.settled("ops", state, 4)
 			if bad := fake.Refused(); len(bad) > 0 {
 				t.Errorf("refused: %.2000s", bad)
 			}
@@ -122,14 +120,13 @@ func TestDeclaredProbe(t *testing.T) {
 	for name, c := range declaredCases {
 		t.Run(name, func(t *testing.T) {
 			fake := declared.New(name)
-			srv := httptest.NewServer(fake)
-			defer srv.Close()
-			if out, err := newHookTest(t, name, c.endpoint(srv.URL), c.recipient).try(""); err != nil {
+			url := serving(t, fake)
+			if out, err := newRoom(t, name, c.endpoint(url), c.recipient).try("ops", ""); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			posted := len(fake.Messages())
-			wrong := strings.Replace(c.endpoint(srv.URL), c.token, c.wrong, 1)
-			out, err := newHookTest(t, name, wrong, c.recipient).try("")
+			wrong := strings.Replace(c.endpoint(url), c.token, c.wrong, 1)
+			out, err := newRoom(t, name, wrong, c.recipient).try("ops", "")
 			if err == nil || strings.Contains(out, c.wrong) && len(c.wrong) > 5 {
 				t.Errorf("a wrong token: %v\n%s", err, out)
 			}

@@ -12,16 +12,34 @@ import (
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/config"
-	"github.com/tocsin-net/tocsin/host/outbox"
-	"github.com/tocsin-net/tocsin/host/plugin/build"
 )
 
 // TestShellScripts runs real scripts through the plug-in, the ledger and the executor: each behaves in its own way, and the
 // ledger says what became of its alert.
 func TestShellScripts(t *testing.T) {
-	cfg := configured(t, "http://127.0.0.1:1")
-	dir := filepath.Dir(cfg.File)
+	cases := []struct {
+		script  string
+		timeout int // seconds; those that end do so on a busy machine, too
+		want    alert.State
+		reason  string
+	}{
+		{"ok.sh", 60, alert.Delivered, ""},
+		{"again.sh", 60, alert.Delivered, ""},
+		{"fails.sh", 60, alert.Dead, "exit code 3: the firewall said no"},
+		{"hangs.sh", 1, alert.Dead, "1s"},
+		{"loud.sh", 60, alert.Delivered, ""},
+		// The configuration is at fault: the alert waits until a person has acted.
+		{"missing.sh", 60, alert.Queued, "missing.sh"},
+		{"plain.sh", 60, alert.Queued, "executable"},
+		{"link.sh", 60, alert.Queued, "link.sh"},
+	}
+	var text string
+	for _, c := range cases {
+		text += endpointTOML(c.script, "shell", fmt.Sprintf("shell_script = %q", c.script)) +
+			recipientTOML(c.script, c.script, fmt.Sprintf("shell_script_options = [\"--to\", \"$(id); `id`\"], timeout = %d", c.timeout))
+	}
+	b := newBed(t, text)
+	dir := filepath.Dir(b.cfg.File)
 	scripts := filepath.Join(dir, "scripts")
 	if err := os.MkdirAll(scripts, 0o755); err != nil {
 		t.Fatal(err)
@@ -45,63 +63,17 @@ func TestShellScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	cases := []struct {
-		script string
-		want   alert.State
-		reason string
-	}{
-		{"ok.sh", alert.Delivered, ""},
-		{"again.sh", alert.Delivered, ""},
-		{"fails.sh", alert.Dead, "exit code 3: the firewall said no"},
-		{"hangs.sh", alert.Dead, "1s"},
-		{"loud.sh", alert.Delivered, ""},
-		// The configuration is at fault: the alert waits until a person has acted.
-		{"missing.sh", alert.Queued, "missing.sh"},
-		{"plain.sh", alert.Queued, "executable"},
-		{"link.sh", alert.Queued, "link.sh"},
-	}
-	text := ""
-	for _, c := range cases {
-		name := strings.TrimSuffix(c.script, ".sh")
-		text += fmt.Sprintf("[[endpoint]]\nname = %q\ntype = \"shell\"\nparameters = { shell_script = %q }\n", name, c.script) +
-			fmt.Sprintf("[[recipient]]\nname = %q\nendpoint = %q\nparameters = { shell_script_options = [\"--to\", \"$(id); `id`\"], timeout = 1 }\n", name, name)
-	}
-	if err := os.WriteFile(cfg.File, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(cfg.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceFile(filepath.Join(cfg.Plugins.Folder, "shell.wasm"), build.ForTest(t, "shell").Wasm); err != nil {
-		t.Fatal(err)
-	}
-	a := chatService(t, cfg)
+	b.start()
 	al := &alert.Alert{
 		ID: alert.NewID(), Time: time.Now(), Check: "flow/test", Title: "Test", Message: "A test with ' and \" and $(id).", Flow: &alert.Flow{L4: "TCP"},
 	}
-	raiseAll(t, a, al)
+	b.raise(al)
 	for _, c := range cases {
-		name := strings.TrimSuffix(c.script, ".sh")
-		var row outbox.Row
-		waitFor(t, c.script+" to be "+c.want.String(), func() bool {
-			rows, err := a.store.List(t.Context(), outbox.Filter{Recipient: name})
-			if err != nil || len(rows) != 1 {
-				t.Fatal(rows, err)
-			}
-			row = rows[0]
-			if c.want != alert.Queued {
-				return row.State == c.want
-			}
-			holds, err := a.store.Holds(t.Context())
-			for _, h := range holds {
-				if h.Endpoint == name && h.Broken {
-					row.Reason = h.Reason // the attempt does not count: the endpoint tells why
-					return row.State == alert.Queued
-				}
-			}
-			return err != nil
-		})
+		row := b.settled(c.script, c.want, 1)[0]
+		if c.want == alert.Queued {
+			row.Reason = b.held(c.script, "").Reason // the attempt does not count: the endpoint tells why
+			b.settled(c.script, c.want, 1)
+		}
 		if !strings.Contains(row.Reason, c.reason) {
 			t.Errorf("%s: the ledger says %q, want it to say %q", c.script, row.Reason, c.reason)
 		}
@@ -116,4 +88,17 @@ func TestShellScripts(t *testing.T) {
 	if _, err := os.Stat(seen + ".outside"); err == nil {
 		t.Error("a script outside of the folder was run")
 	}
+}
+
+// BenchmarkDeliverShell starts a shell, with a script that reads the alert, for each.
+func BenchmarkDeliverShell(b *testing.B) {
+	bed := newRoom(b, "shell", `shell_script = "read.sh"`, "")
+	scripts := filepath.Join(filepath.Dir(bed.cfg.File), "scripts")
+	if err := os.MkdirAll(scripts, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(scripts, "read.sh"), []byte("#!/bin/sh\nread -r alert\n"), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	benchDeliver(b, bed)
 }

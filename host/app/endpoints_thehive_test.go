@@ -21,16 +21,14 @@ const hiveKey = "k7Jd0Zq3s6-test-key"
 func hive(t testing.TB, s *thehive.Server, h http.Handler) (params string) {
 	t.Helper()
 	s.Token = hiveKey
-	srv := httptest.NewServer(h)
-	t.Cleanup(srv.Close)
-	return fmt.Sprintf(`thehive_url = %q, thehive_token = %q`, srv.URL, hiveKey)
+	return fmt.Sprintf(`thehive_url = %q, thehive_token = %q`, serving(t, h), hiveKey)
 }
 
 // TestTheHive sends alerts through the real module to a strict stand-in: a flow with its observables, a condition that begins
 // and ends, one whose answer is lost, and one that is refused with its observables.
 func TestTheHive(t *testing.T) {
 	at := time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
-	lost, refused := expired(2, at), expired(3, at)
+	lost, refused := flowAt(2, at), flowAt(3, at)
 	lost.Title, refused.Title = "Lost answer", "Refused once"
 	refused.Message = strings.Repeat("<script>\u202e@everyone*_[\r\n🚨", 5000)
 	s := &thehive.Server{Intercept: func(w http.ResponseWriter, _ *http.Request, n int) bool {
@@ -57,9 +55,9 @@ func TestTheHive(t *testing.T) {
 			s.ServeHTTP(w, r)
 		}
 	}))
-	a := serviceFor(t, "thehive", params+`, thehive_obs_mail = "noc@example.org"`, "")
-	flow, begin := expired(1, at), scanning(alert.Engage, at)
-	for id, r := range sendAll(t, a, flow, begin, lost, refused) {
+	b := newRoom(t, "thehive", params+`, thehive_obs_mail = "noc@example.org"`, "").start()
+	flow, begin := flowAt(1, at), scanAt(alert.Engage, at)
+	for id, r := range b.send("ops", flow, begin, lost, refused) {
 		switch {
 		case id == lost.ID && once.Load():
 			if r.State != alert.Duplicate {
@@ -72,8 +70,8 @@ func TestTheHive(t *testing.T) {
 	if !once.Load() {
 		t.Error("no answer was lost")
 	}
-	end := scanning(alert.Release, at.Add(time.Minute))
-	if r := sendAll(t, a, end)[end.ID]; r == nil || r.State != alert.Delivered {
+	end := scanAt(alert.Release, at.Add(time.Minute))
+	if r := b.send("ops", end)[end.ID]; r.State != alert.Delivered {
 		t.Errorf("the end: %+v", r)
 	}
 	all := map[string]thehive.Alert{}
@@ -94,9 +92,8 @@ func TestTheHive(t *testing.T) {
 	if text := fmt.Sprint(f.Fields["description"]); !strings.Contains(text, "**Error**") || !strings.Contains(text, "Renew the certificate") {
 		t.Errorf("description:\n%s", text)
 	}
-	b := all[begin.ID.String()]
-	if b.Changed != 1 || b.Fields["status"] != "Ignored" || !strings.Contains(fmt.Sprint(b.Fields["summary"]), "1 min") {
-		t.Errorf("the condition that ended: %+v", b)
+	if m := all[begin.ID.String()]; m.Changed != 1 || m.Fields["status"] != "Ignored" || !strings.Contains(fmt.Sprint(m.Fields["summary"]), "1 min") {
+		t.Errorf("the condition that ended: %+v", m)
 	}
 	if m := all[refused.ID.String()]; m.Observables != nil || len(fmt.Sprint(m.Fields["description"])) > 40_000 {
 		t.Errorf("the refused one: %d observables", len(m.Observables))
@@ -119,7 +116,7 @@ func TestTheHiveProbe(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s.Permissions = c.may
 			before := len(s.Alerts())
-			out, err := tryOut(t, configuredFor(t, "thehive", c.params, c.recipient))
+			out, err := newRoom(t, "thehive", c.params, c.recipient).try("ops", "")
 			if (err == nil) != (c.step == "") || !strings.Contains(out, c.want) || strings.Contains(out, hiveKey) {
 				t.Errorf("error %v\n%s", err, out)
 			}
@@ -128,10 +125,4 @@ func TestTheHiveProbe(t *testing.T) {
 			}
 		})
 	}
-}
-
-// BenchmarkTheHive has the stand-in check each alert against the schema.
-func BenchmarkTheHive(b *testing.B) {
-	s := &thehive.Server{}
-	benchmarkEndpoint(b, configuredFor(b, "thehive", hive(b, s, s), ""))
 }

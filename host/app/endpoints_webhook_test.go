@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/config"
 )
 
 // verifier is what a receiver does with npm's standardwebhooks: the body must be signed, and changed by nobody. It tells
@@ -45,7 +43,7 @@ func TestWebhookSignature(t *testing.T) {
 	var mu sync.Mutex // mu guards what follows
 	var headers map[string]string
 	var body string
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	url := serving(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -57,21 +55,11 @@ func TestWebhookSignature(t *testing.T) {
 			headers[name] = r.Header.Get(name)
 		}
 	}))
-	defer srv.Close()
-	cfg := configured(t, srv.URL)
-	if err := os.WriteFile(cfg.File, fmt.Appendf(nil, "[[endpoint]]\nname = \"hook\"\ntype = \"webhook\"\nparameters = { webhook_url = %q, signing_secret = %q }\n"+
-		"[[recipient]]\nname = \"all\"\nendpoint = \"hook\"\n", srv.URL, key), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if cfg, err = config.Load(cfg.File); err != nil {
-		t.Fatal(err)
-	}
-	drop(t, cfg, webhookVersion(t, "0.1.0", nil))
-	a := chatService(t, cfg)
-	raiseAll(t, a, &alert.Alert{
+	service := newRoom(t, "webhook", fmt.Sprintf("webhook_url = %q, signing_secret = %q", url, key), "").start()
+	service.raise(&alert.Alert{
 		ID: alert.NewID(), Time: time.Now(), Check: "flow/test", Title: "Tëst 🚨", Message: "A \"test\" \u2028 of <signatures>.", Flow: &alert.Flow{L4: "TCP"},
 	})
-	settledAs(t, a, "all", alert.Delivered, 1)
+	service.settled("ops", alert.Delivered, 1)
 
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,23 +1,20 @@
 package app
 
 import (
-	"bytes"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/config"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/wecom"
-	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
-func wechatConfig(t testing.TB, url, key string) *config.Config {
-	return endpointConfig(t, "wechat", fmt.Sprintf("[[endpoint]]\nname = \"robot\"\ntype = \"wechat\"\nparameters = { wechat_url = \"%s/cgi-bin/webhook/send?key=%s\" }\n"+
-		"[[recipient]]\nname = \"group\"\nendpoint = \"robot\"\n"+
-		"[[recipient]]\nname = \"called\"\nendpoint = \"robot\"\nminimum_severity = \"emergency\"\nparameters = { mentioned_list = [\"zhangsan\", \"@all\"] }\n", url, key))
+// wechatRoom is a bed for a robot, by a key, and with "called", whom the robot calls for the worst.
+func wechatRoom(t testing.TB, robot *wecom.Robot, key string) *bed {
+	t.Helper()
+	return newRoom(t, "wechat", fmt.Sprintf(`wechat_url = "%s/cgi-bin/webhook/send?key=%s"`, serving(t, robot), key), "",
+		recipientTOML("called", "wechat", `mentioned_list = ["zhangsan", "@all"]`, `minimum_severity = "emergency"`))
 }
 
 const wechatKey = "693a91f6-0000-4bc4-97a0-0ec2sifa5aaa"
@@ -27,9 +24,7 @@ const wechatKey = "693a91f6-0000-4bc4-97a0-0ec2sifa5aaa"
 func TestWeChat(t *testing.T) {
 	at := time.Date(2026, 3, 14, 3, 0, 0, 0, time.UTC)
 	robot := &wecom.Robot{Key: wechatKey, Intercept: func(n int) (int, bool) { return wecom.Busy, n == 1 }}
-	srv := httptest.NewServer(robot)
-	defer srv.Close()
-	a := chatService(t, wechatConfig(t, srv.URL, wechatKey))
+	b := wechatRoom(t, robot, wechatKey).start()
 	alerts := []*alert.Alert{scanAt(alert.Engage, at), scanAt(alert.Release, at.Add(time.Minute))}
 	for i := range 30 {
 		alerts = append(alerts, flowAt(i, at))
@@ -39,9 +34,9 @@ func TestWeChat(t *testing.T) {
 	evil.Flow.Hostname = "<font color=\"info\">[a](http://b)"
 	worst := flowAt(100, at)
 	worst.Severity, worst.Message = alert.Emergency, evil.Message
-	raiseAll(t, a, append(alerts, evil, worst)...)
-	settledAs(t, a, "group", alert.Delivered, len(alerts)+2)
-	settledAs(t, a, "called", alert.Delivered, 1)
+	b.raise(append(alerts, evil, worst)...)
+	b.settled("ops", alert.Delivered, len(alerts)+2)
+	b.settled("called", alert.Delivered, 1)
 
 	all, called, marked := "", 0, 0
 	posted := robot.Messages()
@@ -84,14 +79,8 @@ func TestWeChat(t *testing.T) {
 // none mentions anybody.
 func TestWeChatSamples(t *testing.T) {
 	robot := &wecom.Robot{Key: wechatKey, Unlimited: true}
-	srv := httptest.NewServer(robot)
-	defer srv.Close()
-	out := sendSamples(t, wechatConfig(t, srv.URL, wechatKey))
-	if strings.Contains(out, wechatKey) || strings.Contains(out, "failed") {
-		t.Error(out)
-	}
-	if n := len(robot.Messages()); n != 2*len(plugin.Samples()) {
-		t.Errorf("%d messages for %d samples in two languages", n, len(plugin.Samples()))
+	if want := wechatRoom(t, robot, wechatKey).samples(wechatKey); len(robot.Messages()) != want {
+		t.Errorf("%d messages of %d", len(robot.Messages()), want)
 	}
 	for _, m := range robot.Messages() {
 		if !m.Markdown || len(m.Mentioned) > 0 || strings.ContainsAny(m.Content, "\u202e\x1b\r") {
@@ -100,31 +89,18 @@ func TestWeChatSamples(t *testing.T) {
 	}
 }
 
-// BenchmarkWeChat has the stand-in check each message.
-func BenchmarkWeChat(b *testing.B) {
-	srv := httptest.NewServer(&wecom.Robot{Key: wechatKey, Unlimited: true})
-	defer srv.Close()
-	benchmarkEndpoint(b, wechatConfig(b, srv.URL, wechatKey))
-}
-
 // TestWeChatKey tries an address with a wrong key and one with the right key, and posts nothing.
 func TestWeChatKey(t *testing.T) {
 	robot := &wecom.Robot{Key: wechatKey}
-	srv := httptest.NewServer(robot)
-	defer srv.Close()
 	for key, want := range map[string]string{wechatKey: "", "wrong-key-0123456789": "check wechat_url"} {
-		cfg := wechatConfig(t, srv.URL, key)
-		var out bytes.Buffer
-		err := TestEndpoint(t.Context(), TestOptions{
-			Listing: Listing{Streams: Streams{Out: &out, Err: &out}, Config: cfg.File, Format: "jsonl"}, Timeout: time.Minute, LogLevel: "error",
-		}, "robot")
+		out, err := wechatRoom(t, robot, key).tryEndpoint("wechat")
 		switch {
 		case want == "" && err != nil:
-			t.Errorf("%v: %s", err, out.String())
-		case want != "" && (err == nil || !strings.Contains(out.String(), "into wechat_url")):
-			t.Errorf("%v: %s", err, out.String())
+			t.Errorf("%v: %s", err, out)
+		case want != "" && (err == nil || !strings.Contains(out, "into wechat_url")):
+			t.Errorf("%v: %s", err, out)
 		}
-		if strings.Contains(out.String()+fmt.Sprint(err), key) {
+		if strings.Contains(out+fmt.Sprint(err), key) {
 			t.Error("the key is shown")
 		}
 	}
