@@ -164,10 +164,8 @@ func lint(in *pdk.LintInput) (*pdk.LintOutput, error) {
 	url := in.Endpoint.String("mattermost_url", "")
 	for _, part := range []string{"/hooks/", "/api/v4", "?", "#"} {
 		if i := strings.Index(url, part); i > 0 {
-			out.Problems = append(out.Problems, pdk.Problem{
-				Field:   "endpoint.mattermost_url",
-				Message: "is to be the server's address alone, without " + part + " and what follows: write " + strings.TrimRight(url[:i], "/"),
-			})
+			write := strings.TrimRight(url[:i], "/")
+			out.Add("endpoint.mattermost_url", "is to be the server's address alone, without "+part+" and what follows: write "+write)
 			break
 		}
 	}
@@ -176,14 +174,10 @@ func lint(in *pdk.LintInput) (*pdk.LintOutput, error) {
 
 // probe asks whose token it is and whether the bot sees the channel; neither posts anything.
 func probe(in *pdk.ProbeInput) (*pdk.ProbeOutput, error) {
-	out := &pdk.ProbeOutput{Steps: []pdk.ProbeStep{
-		{Title: "Is the token right?", Request: pdk.Request{HTTP: call(in.Endpoint, "GET", "users/me", nil), Note: noteMe}},
-	}}
+	out := &pdk.ProbeOutput{}
+	out.Ask("Is the token right?", noteMe, call(in.Endpoint, "GET", "users/me", nil))
 	if c := in.Recipient.String("mattermost_channelname", ""); c != "" {
-		out.Steps = append(out.Steps, pdk.ProbeStep{
-			Title:   "Does the bot see the channel?",
-			Request: pdk.Request{HTTP: call(in.Endpoint, "GET", "channels/"+pdk.EscapePath(c), nil), Note: noteChannel},
-		})
+		out.Ask("Does the bot see the channel?", noteChannel, call(in.Endpoint, "GET", "channels/"+pdk.EscapePath(c), nil))
 	}
 	return out, nil
 }

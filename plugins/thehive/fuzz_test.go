@@ -18,7 +18,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(200, `{"login":"a","permissions":{"a":1}}`, false, noteWho)
 	f.Add(404, `[]`, false, noteTag)
 	f.Fuzz(func(t *testing.T, status int, body string, truncated bool, note string) {
-		out, err := classify(&pdk.ClassifyInput{
+		out, err := endpoint.Classify(&pdk.ClassifyInput{
 			Request:  pdk.RequestInfo{Deliveries: []string{"1"}, Kind: "http", Note: note},
 			Response: &pdk.Response{Status: status, Body: body, Truncated: truncated},
 		})
@@ -39,7 +39,7 @@ func FuzzAlert(f *testing.F) {
 		}
 		a := pdk.Alert{
 			ID: "1", Entity: entity, Title: title, Message: message, Client: address, Attacker: address, IP: address, MAC: address, Hostname: name, Name: name,
-			Info: info, Check: title, Category: title, Tstamp: 1718000000, Raw: pdk.AppendJSON(nil, map[string]any{"ja4": ja4, "test": true}),
+			Info: info, Link: info, Check: title, Category: title, Tstamp: 1718000000, Raw: pdk.AppendJSON(nil, map[string]any{"ja4": ja4}),
 		}
 		out, err := render(&pdk.RenderInput{
 			Endpoint:   pdk.Params{"thehive_url": "http://127.0.0.1", "thehive_obs_url": info, "thehive_obs_mail": name},
@@ -49,9 +49,10 @@ func FuzzAlert(f *testing.F) {
 			t.Fatal(err)
 		}
 		var v struct {
-			Type, Title string
-			Tags        []string
-			Observables []struct{ DataType, Data string }
+			Type, Title  string
+			ExternalLink *string
+			Tags         []string
+			Observables  []struct{ DataType, Data string }
 		}
 		if err := json.Unmarshal([]byte(out.Requests[0].HTTP.Body), &v); err != nil {
 			t.Fatal(err)
@@ -61,6 +62,9 @@ func FuzzAlert(f *testing.F) {
 		}
 		if n := utf8.RuneCountInString(v.Title); n < 1 || n > maxTitle {
 			t.Errorf("title of %d characters", n)
+		}
+		if l := v.ExternalLink; l != nil && (*l == "" || utf8.RuneCountInString(*l) > maxLink) {
+			t.Errorf("link %q", *l)
 		}
 		for _, tag := range v.Tags {
 			if n := utf8.RuneCountInString(tag); n < 1 || n > maxTag {

@@ -4,8 +4,8 @@ package main
 
 import (
 	"slices"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tocsin-net/tocsin/pdk"
 )
@@ -14,8 +14,10 @@ import (
 const (
 	maxName        = 32 // of type and source
 	maxRef         = 128
+	maxLink        = 4096
 	maxTitle       = 512
 	maxDescription = 1 << 20
+	maxStatus      = 64
 	maxTag         = 128
 )
 
@@ -29,7 +31,18 @@ const (
 	maySend = "manageAlert/create"
 )
 
-var endpoint = pdk.Endpoint{Render: render, Classify: classify, Probe: probe}
+// forbidden says whom a 403 is about, by the request's note.
+var forbidden = map[string]pdk.Verdict{
+	noteOrg: {Outcome: pdk.Retry, Reason: "; check thehive_org, and that the user may make alerts there (" + maySend + ")"},
+	noteTag: {Outcome: pdk.Rejected, Reason: "; the user may not change alerts (manageAlert/update)"},
+	noteWho: {Outcome: pdk.EndpointBroken, Reason: "; the user needs the permission " + maySend},
+	"":      {Outcome: pdk.EndpointBroken, Reason: "; the user needs the permission " + maySend},
+}
+
+// severities are TheHive's: 1 low, 2 medium, 3 high, 4 critical.
+var severities = [...]int64{pdk.Neutral: 1, pdk.Info: 1, pdk.Warning: 2, pdk.Error: 3, pdk.Critical: 4}
+
+var endpoint = pdk.Endpoint{Render: render, Classify: pdk.Judge("TheHive", verdict), Probe: probe}
 
 func init() { pdk.Serve(&endpoint) }
 
@@ -39,13 +52,16 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 	out := &pdk.RenderOutput{}
 	for i := range in.Deliveries {
 		d := &in.Deliveries[i]
+		r := pdk.Request{Deliveries: []string{d.ID}}
 		if d.Alert.Action == "release" && d.ProviderID != "" {
-			out.Requests = append(out.Requests, closing(in, d))
-			continue
-		}
-		r := pdk.Request{Deliveries: []string{d.ID}, HTTP: request(in.Endpoint, in.Recipient, "POST", "alert", create(in, d))}
-		if in.Recipient.Has("thehive_org") {
-			r.Note = noteOrg
+			var body []byte
+			body, r.Note = closing(in, d)
+			r.HTTP = request(in.Endpoint, in.Recipient, "PATCH", "alert/"+pdk.EscapePath(d.ProviderID), body)
+		} else {
+			r.HTTP = request(in.Endpoint, in.Recipient, "POST", "alert", create(in, d))
+			if in.Recipient.Has("thehive_org") {
+				r.Note = noteOrg
+			}
 		}
 		out.Requests = append(out.Requests, r)
 	}
@@ -53,213 +69,134 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 }
 
 func request(ep, rc pdk.Params, method, path string, body []byte) *pdk.HTTPRequest {
-	r := &pdk.HTTPRequest{
-		Method:  method,
-		URL:     pdk.JoinURL(ep.String("thehive_url", ""), "api/v1", path),
-		Headers: []pdk.Header{{Name: "Authorization", Value: "Bearer " + ep.String("thehive_token", "")}},
-		Body:    string(body),
-	}
+	r := pdk.JSONRequest(method, pdk.JoinURL(ep.String("thehive_url", ""), "api/v1", path), body)
+	own := []pdk.Header{{Name: "Authorization", Value: "Bearer " + ep.String("thehive_token", "")}}
 	if org := rc.String("thehive_org", ""); org != "" {
-		r.Headers = append(r.Headers, pdk.Header{Name: "X-Organisation", Value: org})
+		own = append(own, pdk.Header{Name: "X-Organisation", Value: org})
 	}
-	if body != nil {
-		r.Headers = append(r.Headers, pdk.Header{Name: "Content-Type", Value: "application/json"})
-	}
+	r.Headers = append(own, r.Headers...)
 	return r
+}
+
+// tag makes a tag, of a word or of "name:value"; without its value there is none.
+func tag(s string) string {
+	if strings.HasSuffix(s, ":") {
+		return ""
+	}
+	return pdk.TruncateRunes(s, maxTag)
 }
 
 // create is the alert. Its sourceRef is the alert's own id, so that TheHive refuses a repeat.
 func create(in *pdk.RenderInput, d *pdk.Delivery) []byte {
 	a := &d.Alert
-	b := field([]byte("{"), "type", or(a.Category, "other"), maxName)
-	b = field(b, "source", "tocsin", maxName)
-	b = field(b, "sourceRef", or(a.ID, d.ID), maxRef)
-	b = field(b, "title", or(d.Subject, a.Title, a.Message, "tocsin"), maxTitle)
-	b = field(b, "description", or(d.Text, a.Message), maxDescription)
-	b = strconv.AppendInt(append(b, `"severity":`...), severity(a.Severity), 10)
-	b = strconv.AppendInt(append(b, `,"date":`...), a.Tstamp*1000, 10)
-	b = tags(append(b, `,"tlp":2,"pap":2,"tags":`...), "tocsin", "severity:"+a.Severity, "check:"+a.Check, "entity:"+a.Entity, ended(a), test(a))
-	// What was refused once is sent without observables, which are what TheHive is strict about.
-	if !d.Plain {
-		b = observables(append(b, `,"observables":`...), in, a)
-	}
-	return append(b, '}')
-}
-
-func ended(a *pdk.Alert) string {
+	ended, test := "", ""
 	if a.Action == "release" {
-		return "ended"
+		ended = "ended"
 	}
-	return ""
+	if a.Test {
+		test = "test"
+	}
+	o := pdk.NewObject(make([]byte, 0, 2048+len(d.Text)))
+	o.Tidy = tag
+	o.Put("type", pdk.TruncateRunes(pdk.First(a.Category, "other"), maxName))
+	o.Put("source", "tocsin")
+	o.Put("sourceRef", pdk.TruncateRunes(pdk.First(a.ID, d.ID), maxRef))
+	o.Put("title", pdk.TruncateRunes(pdk.First(d.Subject, a.Title, a.Message, "tocsin"), maxTitle))
+	o.Put("description", pdk.TruncateRunes(pdk.First(d.Text, a.Message), maxDescription))
+	o.Int("severity", severities[pdk.LevelOf(a.Severity)])
+	o.Int("date", a.Tstamp*1000)
+	o.Int("tlp", 2)
+	o.Int("pap", 2)
+	o.List("tags", "tocsin", "severity:"+a.Severity, "check:"+a.Check, "entity:"+a.Entity, ended, test)
+	// What was refused once is sent without link and observables, which are what TheHive is strict about.
+	if d.Plain {
+		return o.Done()
+	}
+	if a.Link != "" && utf8.RuneCountInString(a.Link) <= maxLink {
+		o.Put("externalLink", a.Link)
+	}
+	all := gather(in.Endpoint, a)
+	if len(all) == 0 {
+		o.Raw("observables", "[]")
+	}
+	o.Each("observables", len(all), func(i int) {
+		o.Put("dataType", all[i].kind)
+		o.Put("data", all[i].data)
+		if len(all[i].tags) == 0 {
+			o.Raw("tags", "[]")
+		}
+		o.List("tags", all[i].tags...)
+		o.True("ioc", all[i].ioc)
+	})
+	return o.Done()
 }
 
-// test marks a test message.
-func test(a *pdk.Alert) string {
-	if extra(a, "test").Bool("test", false) {
-		return "test"
-	}
-	return ""
-}
-
-// extra gives the alert's JSON if it has a key that package pdk has no field for.
-func extra(a *pdk.Alert, key string) pdk.Params {
-	if !strings.Contains(string(a.Raw), `"`+key+`"`) { // within a text the quotes would be escaped
-		return nil
-	}
-	v, err := pdk.ParseJSON(a.Raw)
-	m, _ := v.(map[string]any)
-	if err != nil {
-		return nil
-	}
-	return m
-}
-
-// closing updates the alert of a condition that ended. If its new status is refused, because there is no such status or the
-// alert is part of a case, the alert is marked without it.
-func closing(in *pdk.RenderInput, d *pdk.Delivery) pdk.Request {
-	b, note := []byte("{"), noteTag
+// closing updates the alert of a condition that ended, and gives the note to do it with. If its new status is refused, because there
+// is no such status or the alert is part of a case, the alert is marked without it.
+func closing(in *pdk.RenderInput, d *pdk.Delivery) (body []byte, note string) {
+	o, note := pdk.NewObject(nil), noteTag
 	if s := in.Recipient.String("thehive_closed_status", "Ignored"); s != "" && s != "-" && d.Attempt <= 1 && !d.Plain {
-		b, note = field(b, "status", s, 64), noteClose
+		o.Put("status", pdk.TruncateRunes(s, maxStatus))
+		note = noteClose
 	}
-	b = field(b, "summary", or(d.Text, d.Alert.Message), maxDescription)
-	b = append(b, `"addTags":["ended"]}`...)
-	path := "alert/" + pdk.EscapePath(d.ProviderID)
-	return pdk.Request{Deliveries: []string{d.ID}, HTTP: request(in.Endpoint, in.Recipient, "PATCH", path, b), Note: note}
-}
-
-// severity is TheHive's: 1 low, 2 medium, 3 high, 4 critical.
-func severity(s string) int64 {
-	switch s {
-	case "emergency", "alert", "critical":
-		return 4
-	case "error":
-		return 3
-	case "warning":
-		return 2
-	}
-	return 1
-}
-
-// field appends a member and a comma.
-func field(b []byte, name, value string, most int) []byte {
-	b = append(append(append(b, '"'), name...), `":`...)
-	return append(pdk.AppendJSONString(b, pdk.TruncateRunes(value, most)), ',')
-}
-
-// tags appends those that are not empty; the callers give no two alike.
-func tags(b []byte, all ...string) []byte {
-	b = append(b, '[')
-	n := 0
-	for _, t := range all {
-		if t == "" || strings.HasSuffix(t, ":") {
-			continue
-		}
-		if n > 0 {
-			b = append(b, ',')
-		}
-		b = pdk.AppendJSONString(b, pdk.TruncateRunes(t, maxTag))
-		n++
-	}
-	return append(b, ']')
-}
-
-func or(values ...string) string {
-	for _, v := range values {
-		if strings.TrimSpace(v) != "" {
-			return v
-		}
-	}
-	return ""
+	o.Put("summary", pdk.TruncateRunes(pdk.First(d.Text, d.Alert.Message), maxDescription))
+	o.List("addTags", "ended")
+	return o.Done(), note
 }
 
 func probe(in *pdk.ProbeInput) (*pdk.ProbeOutput, error) {
-	return &pdk.ProbeOutput{Steps: []pdk.ProbeStep{{
-		Title:   "Is the token right, and may it make alerts?",
-		Request: pdk.Request{HTTP: request(in.Endpoint, in.Recipient, "GET", "user/current", nil), Note: noteWho},
-	}}}, nil
+	out := &pdk.ProbeOutput{}
+	out.Ask("Is the token right, and may it make alerts?", noteWho, request(in.Endpoint, in.Recipient, "GET", "user/current", nil))
+	return out, nil
 }
 
-func classify(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
-	return &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{verdict(in)}}, nil
-}
-
-func verdict(in *pdk.ClassifyInput) pdk.Verdict {
-	if in.Error != nil {
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: in.Error.Message}
-	}
-	if in.Response == nil {
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: "there was no answer"}
-	}
-	status, note := in.Response.Status, in.Request.Note
-	v, err := pdk.ParseJSON([]byte(in.Response.Body))
-	m, isMap := v.(map[string]any)
-	body := pdk.Params(m)
-	message := ""
-	if err == nil {
-		message = body.String("message", "")
-	}
-	said := "TheHive answered " + strconv.Itoa(status)
-	if message != "" {
-		said += ": " + pdk.TruncateRunes(message, 300)
-	}
-	wait := pdk.RetryAfter(in.Response.Headers, in.Now)
+func verdict(r *pdk.Reply) pdk.Verdict {
+	message := r.JSON.String("message", "")
+	r.Explain(message, 300)
+	closing := r.Note == noteClose || r.Note == noteTag
+	// An observable that is there twice is told in the same words, and means that the alert was not made.
+	exists := strings.Contains(strings.ToLower(message), "already exist") && !strings.Contains(strings.ToLower(message), "observable")
 	switch {
-	case status >= 200 && status < 300:
-		return taken(note, body, isMap, in.Response.Truncated)
-	case status == 429:
-		if wait == 0 {
-			wait = defaultWait
-		}
-		return pdk.Verdict{Outcome: pdk.Retry, RetryAfterMS: wait, Reason: said}
-	case status >= 500, status == 408:
-		return pdk.Verdict{Outcome: pdk.Retry, RetryAfterMS: wait, Reason: said}
-	case status == 401:
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; check thehive_token: it is a user's API key"}
-	case status == 404 && (note == noteClose || note == noteTag):
+	case r.Success():
+		return taken(r)
+	case r.Status == 429:
+		return r.Limited(defaultWait, "")
+	case r.Passing():
+		return r.Retry("")
+	case r.Status == 401:
+		return r.Fail(pdk.EndpointBroken, "; check thehive_token: it is a user's API key")
+	case r.Note == noteClose && (r.Status == 400 || r.Status == 403):
+		return r.Fail(pdk.Retry, "; the alert is marked as ended without a new status instead: check thehive_closed_status")
+	case r.Status == 403:
+		why := forbidden[r.Note]
+		return r.Fail(why.Outcome, why.Reason)
+	case r.Status == 404 && closing:
 		return pdk.Verdict{Outcome: pdk.Accepted, Reason: "the alert is gone from TheHive: there is nothing to close"}
-	case note == noteClose && (status == 400 || status == 403):
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: said + "; the alert is marked as ended without a new status instead: check thehive_closed_status"}
-	case status == 403 && note == noteOrg:
-		return pdk.Verdict{Outcome: pdk.Retry, Reason: said + "; check thehive_org, and that the user may make alerts there (" + maySend + ")"}
-	case status == 403 && note == noteTag:
-		return pdk.Verdict{Outcome: pdk.Rejected, Reason: said + "; the user may not change alerts (manageAlert/update)"}
-	case status == 403:
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; the user needs the permission " + maySend}
-	case status == 404, status == 405, status < 400:
-		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: said + "; check thehive_url: it is the address of TheHive, without /api"}
-	case status == 400 || status == 409:
-		text := strings.ToLower(message)
-		// An observable that is there twice is told in the same words, and means that the alert was not made.
-		if strings.Contains(text, "already exist") && !strings.Contains(text, "observable") {
-			return pdk.Verdict{Outcome: pdk.Duplicate, Reason: said}
-		}
+	case r.Status == 404, r.Status == 405, r.Status < 400:
+		return r.Fail(pdk.EndpointBroken, "; check thehive_url: it is the address of TheHive, without /api")
+	case (r.Status == 400 || r.Status == 409) && exists:
+		return r.Fail(pdk.Duplicate, "")
 	}
-	return pdk.Verdict{Outcome: pdk.BadPayload, Reason: said}
+	return r.Fail(pdk.BadPayload, "")
 }
 
 // taken reads the answer to what succeeded.
-func taken(note string, body pdk.Params, isMap, truncated bool) pdk.Verdict {
-	switch note {
-	case noteClose, noteTag:
+func taken(r *pdk.Reply) pdk.Verdict {
+	may := r.JSON.Strings("permissions")
+	switch {
+	case r.Note == noteClose, r.Note == noteTag:
 		return pdk.Verdict{Outcome: pdk.Delivered}
-	case noteWho:
-		may := body.Strings("permissions")
-		if !isMap || !body.Has("login") {
-			return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: "what answers is no TheHive; check thehive_url"}
-		}
-		switch {
-		case may == nil: // an older server does not tell
-			return pdk.Verdict{Outcome: pdk.Accepted, Reason: "the server does not say what the user may do"}
-		case slices.Contains(may, maySend):
-			return pdk.Verdict{Outcome: pdk.Delivered}
-		}
+	case r.Note != noteWho && (r.JSON.Has("_id") || r.In.Response.Truncated): // if it is cut, the alert was made; only its id is not known
+		return pdk.Verdict{Outcome: pdk.Delivered, ProviderID: r.JSON.String("_id", "")}
+	case r.Note != noteWho:
+		const what = "TheHive answered with success, but not as its API does: check thehive_url, and proxies on the way"
+		return pdk.Verdict{Outcome: pdk.Retry, Reason: what}
+	case !r.JSON.Has("login"):
+		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: "what answers is no TheHive; check thehive_url"}
+	case may == nil: // an older server does not tell
+		return pdk.Verdict{Outcome: pdk.Accepted, Reason: "the server does not say what the user may do"}
+	case !slices.Contains(may, maySend):
 		return pdk.Verdict{Outcome: pdk.EndpointBroken, Reason: "the user needs the permission " + maySend + " in this organisation"}
 	}
-	switch {
-	case isMap && body.Has("_id"):
-		return pdk.Verdict{Outcome: pdk.Delivered, ProviderID: body.String("_id", "")}
-	case truncated: // it was made; only its id is not known
-		return pdk.Verdict{Outcome: pdk.Delivered}
-	}
-	return pdk.Verdict{Outcome: pdk.Retry, Reason: "TheHive answered with success, but not as its API does: check thehive_url, and proxies on the way"}
+	return pdk.Verdict{Outcome: pdk.Delivered}
 }

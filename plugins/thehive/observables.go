@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tocsin-net/tocsin/pdk"
@@ -9,99 +10,86 @@ import (
 // maxData is TheHive's limit for the data of an observable, in characters.
 const maxData = 4096
 
-// collector writes observables, no data twice: TheHive 4 refuses an alert that has it, whatever the types are.
-type collector struct {
-	b    []byte
-	seen map[string]bool
+// observable is what an analyser can look up. ioc marks an indicator of compromise.
+type observable struct {
+	kind, data string
+	ioc        bool
+	tags       []string
 }
 
-// add writes an observable, unless it is empty, too long or there already. Data is never cut, as it would be another then.
-// ioc marks what is at fault.
-func (c *collector) add(kind, data string, ioc bool, labels ...string) {
-	if data == "" || len(data) > maxData || c.seen[data] {
+// observables are no two of the same data: TheHive 4 refuses an alert that has them, whatever the types are.
+type observables []observable
+
+// add takes an observable, unless it is empty, too long or there already. Data is never cut, as it would be another then.
+func (l *observables) add(kind, data string, tags ...string) {
+	same := func(o observable) bool { return o.data == data }
+	if data != "" && kind != "" && len(data) <= maxData && !slices.ContainsFunc(*l, same) {
+		*l = append(*l, observable{kind: kind, data: data, tags: tags})
+	}
+}
+
+// side takes the address of a side of the alert. An attacker from outside counts as an indicator of compromise.
+func (l *observables) side(a *pdk.Alert, ip, name string, local bool) {
+	n := len(*l)
+	switch l.add("ip", ip, name); {
+	case n == len(*l):
 		return
+	case ip == a.Attacker:
+		name = "attacker"
+	case ip == a.Victim:
+		name = "victim"
 	}
-	c.seen[data] = true
-	if len(c.seen) > 1 {
-		c.b = append(c.b, ',')
+	o := &(*l)[n]
+	o.tags = append(o.tags, name)
+	if local {
+		o.tags = append(o.tags, "local")
 	}
-	c.b = append(append(append(c.b, `{"dataType":"`...), kind...), `","data":`...)
-	c.b = append(pdk.AppendJSONString(c.b, data), `,"tags":`...)
-	c.b = tags(c.b, labels...)
-	if ioc {
-		c.b = append(c.b, `,"ioc":true`...)
-	}
-	c.b = append(c.b, '}')
+	o.ioc = ip == a.Attacker && !local
 }
 
-// observables lists what analysers can look up: addresses, names, URLs, MAC addresses and fingerprints. An attacker from
-// outside counts as an indicator of compromise.
-func observables(b []byte, in *pdk.RenderInput, a *pdk.Alert) []byte {
-	c := &collector{b: append(b, '['), seen: map[string]bool{}}
-	side := func(ip, name string, local bool) {
-		c.add("ip", ip, ip == a.Attacker && !local, name, role(a, ip), place(local))
+// name takes a host's name under the type that its form says.
+func (l *observables) name(s string) {
+	s = strings.ToLower(strings.TrimSuffix(s, "."))
+	const letters = "abcdefghijklmnopqrstuvwxyz-_"
+	strange := func(r rune) bool { return !strings.ContainsRune(letters+".0123456789", r) }
+	switch {
+	case strings.ContainsFunc(s, strange): // what somebody sent in place of a name is no name
+		l.add("other", s, "hostname")
+	case strings.ContainsAny(s, letters) && len(s) <= 253: // no address
+		l.add([]string{"hostname", "domain", "fqdn"}[min(strings.Count(s, "."), 2)], s)
 	}
+}
+
+// gather lists addresses, names, URLs, MAC addresses and fingerprints.
+func gather(ep pdk.Params, a *pdk.Alert) (l observables) {
 	if a.Entity == "flow" {
-		side(a.Client, "client", a.ClientLocal)
-		side(a.Server, "server", a.ServerLocal)
+		l.side(a, a.Client, "client", a.ClientLocal)
+		l.side(a, a.Server, "server", a.ServerLocal)
 	} else {
-		side(a.IP, "host", a.Local)
+		l.side(a, a.IP, "host", a.Local)
 	}
-	c.add("ip", a.Attacker, false, "attacker")
-	c.add("ip", a.Victim, false, "victim")
-	c.name(a.Hostname)
+	l.add("ip", a.Attacker, "attacker")
+	l.add("ip", a.Victim, "victim")
+	l.name(a.Hostname)
 	if a.Entity == "host" || a.Entity == "am_host" {
-		c.name(a.Name)
+		l.name(a.Name)
 	}
 	if strings.HasPrefix(a.Info, "http://") || strings.HasPrefix(a.Info, "https://") {
-		c.add("url", a.Info, false)
+		l.add("url", a.Info)
 	}
-	c.add("other", a.MAC, false, "mac")
-	c.add("other", extra(a, "ja4").String("ja4", ""), false, "ja4") // the client's fingerprint, where the host tells it
-	c.add("url", in.Endpoint.String("thehive_obs_url", ""), false, "tocsin")
-	c.add("mail", in.Endpoint.String("thehive_obs_mail", ""), false, "tocsin")
-	return append(c.b, ']')
+	l.add("other", a.MAC, "mac")
+	l.add("other", ja4(a), "ja4")
+	l.add("url", ep.String("thehive_obs_url", ""), "tocsin")
+	l.add("mail", ep.String("thehive_obs_mail", ""), "tocsin")
+	return l
 }
 
-func role(a *pdk.Alert, ip string) string {
-	switch ip {
-	case a.Attacker:
-		return "attacker"
-	case a.Victim:
-		return "victim"
+// ja4 is the client's fingerprint, where the host tells it; package pdk has no field for it.
+func ja4(a *pdk.Alert) string {
+	if !strings.Contains(string(a.Raw), `"ja4"`) { // within a text the quotes would be escaped
+		return ""
 	}
-	return ""
-}
-
-func place(local bool) string {
-	if local {
-		return "local"
-	}
-	return ""
-}
-
-// name adds a host's name under the type that its form says. What somebody sent in place of a name is no name.
-func (c *collector) name(s string) {
-	s = strings.ToLower(strings.TrimSuffix(s, "."))
-	dots, digits := 0, true
-	for i := range len(s) {
-		switch b := s[i]; {
-		case b == '.':
-			dots++
-		case b >= 'a' && b <= 'z', b == '-', b == '_':
-			digits = false
-		case b < '0' || b > '9':
-			c.add("other", s, false, "hostname")
-			return
-		}
-	}
-	switch {
-	case digits || len(s) > 253: // an address, or nothing
-	case dots == 0:
-		c.add("hostname", s, false)
-	case dots == 1:
-		c.add("domain", s, false)
-	default:
-		c.add("fqdn", s, false)
-	}
+	v, _ := pdk.ParseJSON(a.Raw)
+	m, _ := v.(map[string]any)
+	return pdk.Params(m).String("ja4", "")
 }
