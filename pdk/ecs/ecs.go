@@ -87,11 +87,15 @@ func Append(dst []byte, a *pdk.Alert, message string, detail Detail) []byte {
 	case "am_host", "snmp_device":
 		d.In("related", func() { d.List("hosts", a.Name) })
 	}
-	if detail != Essential {
+	if detail == Whole {
 		d.In("log", func() { d.Text("level", a.Severity) })
+	}
+	if detail != Essential {
 		d.In("observer", func() {
 			d.Put("product", "tocsin")
-			d.Put("type", "ids")
+			if detail == Whole {
+				d.Put("type", "ids")
+			}
 			d.In("ingress", func() { d.In("interface", func() { d.Text("name", a.Interface) }) })
 		})
 		d.In("tocsin", d.own)
@@ -181,14 +185,15 @@ func (d *document) flow() {
 		d.Count("bytes", int64(a.Bytes[0]+a.Bytes[1]))
 		d.Count("packets", int64(a.Packets[0]+a.Packets[1]))
 	})
+	switch {
+	case !more:
+	case app == "dns":
+		d.In("dns", func() { d.In("question", func() { d.Text("name", a.Hostname) }) })
+	case app == "tls", app == "quic":
+		d.In("tls", func() { d.In("client", func() { d.Text("server_name", a.Hostname) }) })
+	}
 	if d.detail == Essential {
 		return
-	}
-	switch app {
-	case "dns":
-		d.In("dns", func() { d.In("question", func() { d.Text("name", a.Hostname) }) })
-	case "tls", "quic":
-		d.In("tls", func() { d.In("client", func() { d.Text("server_name", a.Hostname) }) })
 	}
 	d.In("related", func() {
 		d.List("ip", a.Client, a.Server)
@@ -238,7 +243,9 @@ func (d *document) own() {
 	d.Text("entity", a.Entity)
 	d.Text("entity_value", a.EntityValue)
 	d.Int("alert_id", int64(a.AlertID))
-	d.Text("action", a.Action)
+	if d.detail == Whole {
+		d.Text("action", a.Action)
+	}
 	d.Text("key", a.Key)
 	d.Raw("advice", quoted(tidy(a.Advice, maxText)))
 	d.Raw("info", quoted(tidy(a.Info, maxText)))

@@ -13,7 +13,7 @@ import (
 func hostileAlert(s string) *pdk.Alert {
 	return &pdk.Alert{
 		ID: "0192f0c1-8a3e-7c51-9d0e-3f6f3b1c2a44", Entity: "flow", EntityValue: s, Check: "flow/" + s, Title: s, Category: "security",
-		Severity: "error", Action: "engage", Time: "2024-06-10T06:13:20.000000Z", Message: s, Advice: s, Interface: s, Key: s,
+		Severity: "error", Action: "engage", Time: "2024-06-10T06:13:20.000000Z", Message: s, Advice: s, Interface: s, Key: s, Link: s,
 		Protocol: "TLS.Google", Hostname: s, CommunityID: "1:LQU9qZlK+B5F3KDmev6m5PMibrg=", L4: "TCP", Name: s,
 		Client: "2001:db8:1234:5678:90ab:cdef:1234:5678", ClientPort: 50312, Server: "2001:db8:1234:5678:90ab:cdef:1234:5679",
 		ServerPort: 65535, VLAN: 4095, Attacker: "2001:db8:1234:5678:90ab:cdef:1234:5678",
@@ -59,10 +59,9 @@ func FuzzDocument(f *testing.F) {
 	f.Add("The certificate expired", 200)
 	f.Add("\U0001f6a8\u202e\"\\\xff", 0)
 	f.Fuzz(func(t *testing.T, s string, room int) {
-		for _, write := range []func([]byte, *pdk.Alert, string, bool) []byte{appendNtopng, appendECS} {
-			text := fit(s, room, func(said string, whole bool) []byte { return write(nil, hostileAlert(s), said, whole) })
-			if !json.Valid([]byte(text)) {
-				t.Fatalf("%q is no JSON", text)
+		for _, format := range []string{"json", "ecs"} {
+			if m := message(&pdk.Delivery{Alert: *hostileAlert(s), Text: s}, format, room); !json.Valid([]byte(m.Text)) {
+				t.Fatalf("%q is no JSON", m.Text)
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tocsin-net/tocsin/pdk"
+	"github.com/tocsin-net/tocsin/pdk/ecs"
 )
 
 const (
@@ -85,37 +86,40 @@ func message(d *pdk.Delivery, format string, room int) pdk.SyslogMessage {
 	a := &d.Alert
 	said := strings.TrimSpace(d.Text)
 	if said == "" {
-		said = clean(a.Message)
+		said = pdk.Line(a.Message)
 	}
-	m := pdk.SyslogMessage{Delivery: d.ID, Facility: facility, Severity: severity(a.Severity), Time: a.Tstamp * 1000}
+	level, known := severities[a.Severity]
+	if !known {
+		level = 6 // ntopng's "none" counts as information
+	}
+	m := pdk.SyslogMessage{Delivery: d.ID, Facility: facility, Severity: level, Time: a.Tstamp * 1000}
 	switch format {
 	case "json":
-		m.Text = fit(said, room, func(said string, whole bool) []byte { return appendNtopng(nil, a, said, whole) })
+		m.Text = ecs.Fit(said, room, func(said string, detail ecs.Detail) []byte { return ntopng(a, said, detail) })
+		return m
 	case "ecs":
-		m.Text = fit(said, room, func(said string, whole bool) []byte { return appendECS(nil, a, said, whole) })
+		m.Text = ecs.Fit(said, room, func(said string, detail ecs.Detail) []byte { return ecs.Append(nil, a, said, detail) })
+		return m
 	case "checkmk":
-		m.Text = line(a, said)
 		m.Data = []pdk.SDElement{{ID: sdCheckmk, Params: params(
 			"sl", strconv.Itoa(a.SeverityID), // a whole number, as Checkmk wants it, which grows with the severity
-			"ipaddress", first(a.IP, a.Attacker, a.Client),
-			"host", first(a.Name, a.IP, a.Attacker, a.Client, a.Interface),
+			"ipaddress", pdk.First(a.IP, a.Attacker, a.Client),
+			"host", pdk.First(a.Name, a.IP, a.Attacker, a.Client, a.Interface),
 			"application", a.Check,
 			"comment", said,
 			"severity", label(a.Severity),
 		)}}
 	case "text_rfc5424":
-		m.Text = line(a, said)
 		m.MsgID = a.Check
 		m.Data = []pdk.SDElement{{ID: sdTocsin, Params: params(
 			"id", a.ID, "check", a.Check, "category", a.Category, "entity", a.Entity, "entity_value", a.EntityValue,
 			"action", a.Action, "score", strconv.Itoa(a.Score), "interface", a.Interface,
 			"client", a.Client, "client_port", port(a.ClientPort), "server", a.Server, "server_port", port(a.ServerPort),
 			"l4", a.L4, "protocol", a.Protocol, "hostname", a.Hostname, "community_id", a.CommunityID,
-			"ip", a.IP, "mac", a.MAC, "attacker", a.Attacker, "victim", a.Victim,
+			"ip", a.IP, "mac", a.MAC, "attacker", a.Attacker, "victim", a.Victim, "link", link(a),
 		)}}
-	default:
-		m.Text = line(a, said)
 	}
+	m.Text = line(a, said)
 	return m
 }
 
@@ -123,7 +127,7 @@ func message(d *pdk.Delivery, format string, room int) pdk.SyslogMessage {
 // language is, since programs read them.
 func line(a *pdk.Alert, said string) string {
 	var b strings.Builder
-	for _, f := range []string{a.Time, label(a.Severity), a.Title, entity(a.Entity), a.EntityValue, action(a.Action)} {
+	for _, f := range []string{a.Time, label(a.Severity), a.Title, label(a.Entity), a.EntityValue, label(a.Action)} {
 		b.WriteString("[" + brackets.Replace(short(f)) + "]")
 	}
 	b.WriteString(" " + said)
@@ -133,17 +137,74 @@ func line(a *pdk.Alert, said string) string {
 // brackets keeps a value from ending its field. The addresses of IPv6 flows have some too.
 var brackets = strings.NewReplacer("[", "(", "]", ")")
 
+// ntopng writes the keys that ntopng's users parse, always all of them, and then tocsin's own. ifid is the interface's name, as
+// tocsin does not number them.
+func ntopng(a *pdk.Alert, said string, detail ecs.Detail) []byte {
+	o := pdk.NewObject(nil)
+	o.Tidy = short
+	o.Put("entity_value", short(a.EntityValue))
+	o.Put("ifid", short(a.Interface))
+	o.Put("action", a.Action)
+	o.Int("tstamp", a.Tstamp)
+	_, kind, ok := strings.Cut(a.Check, "/")
+	if !ok {
+		kind = a.Check
+	}
+	o.Put("type", short(kind))
+	o.Put("entity_type", a.Entity)
+	o.Put("message", said)
+	o.Put("severity", a.Severity)
+	o.Int("alert_key", int64(a.AlertID))
+	if detail == ecs.Essential {
+		return o.Done()
+	}
+	o.Text("id", a.ID)
+	o.Text("check", a.Check)
+	o.Text("title", a.Title)
+	o.Text("category", a.Category)
+	o.Count("score", int64(a.Score))
+	o.Text("key", a.Key)
+	o.Count("engaged_tstamp", a.EngagedAt)
+	o.Text("ip", a.IP)
+	o.Text("name", a.Name)
+	o.Text("mac", a.MAC)
+	o.Text("attacker", a.Attacker)
+	o.Text("victim", a.Victim)
+	o.Text("l4", a.L4)
+	o.Text("client", a.Client)
+	o.Count("client_port", int64(a.ClientPort))
+	o.Text("server", a.Server)
+	o.Count("server_port", int64(a.ServerPort))
+	o.Count("vlan", int64(a.VLAN))
+	o.Text("protocol", a.Protocol)
+	o.Text("hostname", a.Hostname)
+	o.Text("community_id", a.CommunityID)
+	o.True("test", a.Test)
+	o.Tidy = func(s string) string { return shortTo(s, maxLong) }
+	o.Text("link", link(a))
+	if detail == ecs.Whole {
+		o.Text("advice", a.Advice)
+	}
+	return o.Done()
+}
+
+// link is the address of the page about an alert, or nothing if it would have to be cut.
+func link(a *pdk.Alert) string {
+	if len(a.Link) > maxLong {
+		return ""
+	}
+	return a.Link
+}
+
 // params makes parameters of names and values, without those that are empty.
 func params(pairs ...string) []pdk.Header {
 	out := make([]pdk.Header, 0, len(pairs)/2)
 	for i := 0; i+1 < len(pairs); i += 2 {
-		v := pairs[i+1]
-		if pairs[i] == "comment" {
-			v = shortTo(v, maxLong)
-		} else {
-			v = short(v)
+		n := maxField
+		if pairs[i] == "comment" || pairs[i] == "link" {
+			n = maxLong
 		}
-		if v != "" {
+		if v := shortTo(pairs[i+1], n); v != "" {
 			out = append(out, pdk.Header{Name: pairs[i], Value: v})
 		}
 	}
@@ -152,30 +213,10 @@ func params(pairs ...string) []pdk.Header {
 
 func short(s string) string { return shortTo(s, maxField) }
 
-// shortTo cuts twice: what is cleaned away should not cost much, and not all of the rest.
-func shortTo(s string, n int) string { return pdk.TruncateBytes(clean(pdk.TruncateBytes(s, 4*n)), n) }
-
-// clean makes a value one line, without the marks that turn the direction of text and so could fake what a reader sees. The
-// host has done so with the rendered text.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r < ' ', r >= 0x7f && r < 0xa0, r == '\u2028', r == '\u2029':
-			return ' '
-		case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069', r == '\u200e', r == '\u200f', r == '\ufeff':
-			return -1
-		}
-		return r
-	}, s)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
+// shortTo makes a value one line of at most n bytes. It cuts twice: what is cleaned away should not cost much, and not all of
+// the rest.
+func shortTo(s string, n int) string {
+	return pdk.TruncateBytes(pdk.Line(pdk.TruncateBytes(s, 4*n)), n)
 }
 
 func port(p uint16) string {
@@ -185,55 +226,20 @@ func port(p uint16) string {
 	return strconv.Itoa(int(p))
 }
 
-// severity is the number that RFC 5424 table 2 gives; ntopng's "none" counts as information.
-func severity(name string) int {
-	switch name {
-	case "emergency":
-		return 0
-	case "alert":
-		return 1
-	case "critical":
-		return 2
-	case "error":
-		return 3
-	case "warning":
-		return 4
-	case "notice":
-		return 5
-	case "debug":
-		return 7
-	}
-	return 6
+// severities are the numbers of RFC 5424 table 2.
+var severities = map[string]int{
+	"emergency": 0, "alert": 1, "critical": 2, "error": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7,
 }
 
-func action(name string) string {
-	switch name {
-	case "engage":
-		return "Engaged"
-	case "release":
-		return "Released"
-	case "store":
-		return "Stored"
-	}
-	return label(name)
+// labels are ntopng's where they are not the name with a capital.
+var labels = map[string]string{
+	"engage": "Engaged", "release": "Released", "store": "Stored",
+	"mac": "MAC Address", "snmp_device": "SNMP Device", "am_host": "Active Monitoring Host",
 }
 
-func entity(name string) string {
-	switch name {
-	case "mac":
-		return "MAC Address"
-	case "snmp_device":
-		return "SNMP Device"
-	case "am_host":
-		return "Active Monitoring Host"
-	}
-	return label(name)
-}
-
-// label writes a name with a capital, as ntopng's labels have one.
 func label(name string) string {
-	if name == "" {
-		return ""
+	if l := labels[name]; l != "" || name == "" {
+		return l
 	}
 	return strings.ToUpper(name[:1]) + name[1:]
 }
