@@ -3,8 +3,6 @@
 package alert
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -128,108 +126,4 @@ func (a *Alert) EntityValue() string {
 		return a.Name
 	}
 	return a.Interface
-}
-
-// wire is the JSON shape of an alert: flat, with the names that ntopng users know. It is the shape printed by `tocsin
-// alerts`, stored in the ledger and given to endpoints; package pdk decodes the same.
-type wire struct {
-	ID          string  `json:"id"`
-	Kind        string  `json:"kind,omitempty"` // "report"; left out for alerts
-	Entity      string  `json:"entity"`
-	EntityID    int     `json:"entity_id"`
-	EntityValue string  `json:"entity_value"`
-	AlertID     int     `json:"alert_id"`
-	Check       string  `json:"check"`
-	Title       string  `json:"title"`
-	Category    string  `json:"category"`
-	Severity    string  `json:"severity"`
-	SeverityID  int     `json:"severity_id"`
-	Score       int     `json:"score"`
-	Action      string  `json:"action"`
-	Tstamp      int64   `json:"tstamp"` // Unix seconds
-	Time        string  `json:"time"`   // RFC 3339 with microseconds, UTC
-	Message     string  `json:"message"`
-	Advice      string  `json:"advice,omitempty"`
-	Link        string  `json:"link,omitempty"`
-	EngagedAt   int64   `json:"engaged_tstamp,omitempty"`
-	Key         string  `json:"key,omitempty"`
-	Interface   string  `json:"interface,omitempty"`
-	IP          string  `json:"ip,omitempty"`
-	Name        string  `json:"name,omitempty"`
-	MAC         string  `json:"mac,omitempty"`
-	Local       bool    `json:"local,omitempty"`
-	Attacker    string  `json:"attacker,omitempty"` // address of the attacking side
-	Victim      string  `json:"victim,omitempty"`
-	Value       float64 `json:"value,omitempty"`
-	Threshold   float64 `json:"threshold,omitempty"`
-
-	L4          string     `json:"l4,omitempty"`
-	Client      string     `json:"client,omitempty"`
-	ClientPort  *uint16    `json:"client_port,omitempty"`
-	Server      string     `json:"server,omitempty"`
-	ServerPort  *uint16    `json:"server_port,omitempty"`
-	ClientLocal bool       `json:"client_local,omitempty"`
-	ServerLocal bool       `json:"server_local,omitempty"`
-	VLAN        uint16     `json:"vlan,omitempty"`
-	Protocol    string     `json:"protocol,omitempty"`
-	Hostname    string     `json:"hostname,omitempty"`
-	CommunityID string     `json:"community_id,omitempty"`
-	First       int64      `json:"first,omitempty"`
-	Last        int64      `json:"last,omitempty"`
-	Packets     *[2]uint64 `json:"packets,omitempty"`
-	Bytes       *[2]uint64 `json:"bytes,omitempty"`
-	Info        string     `json:"info,omitempty"`
-}
-
-// MarshalJSON writes the alert's flat JSON shape; see package pdk for the meaning of each key.
-func (a *Alert) MarshalJSON() ([]byte, error) {
-	w := wire{
-		ID: a.ID.String(), Entity: a.Entity.String(), EntityID: int(a.Entity), EntityValue: a.EntityValue(),
-		AlertID: a.AlertID, Check: a.Check, Title: a.Title, Category: a.Category.String(),
-		Severity: a.Severity.String(), SeverityID: int(a.Severity), Score: a.Score, Action: a.Action.String(),
-		Tstamp: a.Time.Unix(), Time: a.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), Message: a.Message,
-		Advice: a.Advice, Link: a.Link, Key: a.Key, Interface: a.Interface, MAC: a.MAC,
-	}
-	if a.Kind != KindAlert {
-		w.Kind = a.Kind.String()
-	}
-	if !a.Engaged.IsZero() {
-		w.EngagedAt = a.Engaged.Unix()
-	}
-	if h := a.Host; h != nil {
-		w.IP, w.Name, w.MAC, w.Local, w.VLAN = h.IP.String(), h.Name, h.MAC, h.Local, h.VLAN
-		w.Value, w.Threshold = h.Value, h.Threshold
-		if h.Attacker {
-			w.Attacker = w.IP
-		}
-		if h.Victim {
-			w.Victim = w.IP
-		}
-	}
-	if f := a.Flow; f != nil {
-		w.L4, w.Client, w.Server = f.L4, f.Client.String(), f.Server.String()
-		w.ClientPort, w.ServerPort = &f.ClientPort, &f.ServerPort
-		w.ClientLocal, w.ServerLocal = f.ClientLoc, f.ServLoc
-		w.VLAN, w.Protocol, w.Hostname, w.CommunityID = f.VLAN, f.Protocol, f.Hostname, f.CommunityID
-		w.First, w.Last, w.Packets, w.Bytes, w.Info = f.First.Unix(), f.Last.Unix(), &f.Packets, &f.Bytes, f.Info
-		w.Attacker, w.Victim = f.side(f.Attacker), f.side(f.Victim)
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // "->" is for people; what goes into HTML is escaped there
-	if err := enc.Encode(&w); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
-}
-
-func (f *Flow) side(r Role) string {
-	switch r {
-	case Client:
-		return f.Client.String()
-	case Server:
-		return f.Server.String()
-	case NoRole:
-	}
-	return ""
 }
