@@ -21,7 +21,7 @@ func FuzzRender(f *testing.F) {
 	f.Fuzz(func(t *testing.T, title, text, key, action, provider string) {
 		out, err := render(&pdk.RenderInput{Deliveries: []pdk.Delivery{{
 			ID: "d", Subject: title, Text: text, ProviderID: provider,
-			Alert: pdk.Alert{Title: title, Message: text, Check: text, Hostname: title, Name: text, Interface: title, Key: key, Action: action, Severity: key},
+			Alert: pdk.Alert{Title: title, Message: text, Check: text, Hostname: title, Name: text, Interface: title, Key: key, Action: action, Severity: key, Link: text},
 		}}})
 		if err != nil || len(out.Requests)+len(out.Rejected) != 1 {
 			t.Fatal(out, err)
@@ -51,7 +51,14 @@ func FuzzClassify(f *testing.F) {
 	f.Add(429, "[[[[", "-1", "")
 	f.Add(503, "null", "Sun, 06 Nov 1994 08:49:37 GMT", "")
 	f.Fuzz(func(t *testing.T, status int, body, after, note string) {
-		v := verdict(&pdk.ClassifyInput{Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": after}}})
+		out, err := endpoint.Classify(&pdk.ClassifyInput{
+			Request:  pdk.RequestInfo{Note: note},
+			Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": after}},
+		})
+		if err != nil || len(out.Verdicts) != 1 {
+			t.Fatal(out, err)
+		}
+		v := out.Verdicts[0]
 		if !v.Outcome.Valid() || v.RetryAfterMS < 0 || v.Outcome != pdk.Delivered && v.Reason == "" || len(v.ProviderID) > maxDedup {
 			t.Errorf("%d %q: %+v", status, body, v)
 		}
