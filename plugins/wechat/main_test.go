@@ -22,8 +22,8 @@ func FuzzRender(f *testing.F) {
 		if mention {
 			in.Recipient["mentioned_list"] = []any{"@all"}
 		}
-		for i, text := range []string{a, b, a} {
-			in.Deliveries = append(in.Deliveries, pdk.Delivery{ID: string(rune('a' + i)), Text: text, Plain: plain, Alert: pdk.Alert{Title: a, Message: b, Action: action}})
+		for i, words := range []string{a, b, a} {
+			in.Deliveries = append(in.Deliveries, pdk.Delivery{ID: string(rune('a' + i)), Text: words, Plain: plain, Alert: pdk.Alert{Title: a, Message: b, Action: action}})
 		}
 		out, err := render(in)
 		if err != nil {
@@ -42,11 +42,11 @@ func FuzzRender(f *testing.F) {
 			// A byte that is no UTF-8 becomes three when it is written, and the host hands over none.
 			valid := strings.ToValidUTF8(a+b, "") == a+b
 			switch {
-			case m.Type == "text" && m.Text != nil && m.Markdown == nil && (!valid || len(m.Text.Content) <= maxText):
+			case m.Type == "text" && m.Text != nil && m.Markdown == nil && (!valid || len(m.Text.Content) <= text.limit):
 				if plain && strings.Contains(m.Text.Content, "<@") {
 					t.Errorf("%q mentions by itself", m.Text.Content)
 				}
-			case m.Type == "markdown" && m.Markdown != nil && m.Text == nil && !plain && (!valid || len(m.Markdown.Content) <= maxMarkdown):
+			case m.Type == "markdown" && m.Markdown != nil && m.Text == nil && !plain && (!valid || len(m.Markdown.Content) <= markdown.limit):
 			default:
 				t.Errorf("the message %q does not keep the limits", r.HTTP.Body)
 			}
@@ -64,7 +64,13 @@ func FuzzClassify(f *testing.F) {
 	f.Add(200, `{"errcode":1e300}`, "", "")
 	f.Add(429, "[[[[", "-1", "")
 	f.Fuzz(func(t *testing.T, status int, body, after, note string) {
-		v := verdict(&pdk.ClassifyInput{Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": after}}})
+		out, err := endpoint.Classify(&pdk.ClassifyInput{
+			Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": after}},
+		})
+		if err != nil || len(out.Verdicts) != 1 {
+			t.Fatalf("%v, %+v", err, out)
+		}
+		v := out.Verdicts[0]
 		if !v.Outcome.Valid() || v.RetryAfterMS < 0 || v.Outcome != pdk.Delivered && v.Reason == "" {
 			t.Errorf("%d %q: %+v", status, body, v)
 		}
