@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/tocsin-net/tocsin/pdk"
@@ -9,6 +11,56 @@ import (
 )
 
 func TestVectors(t *testing.T) { pdktest.Run(t, &endpoint, os.DirFS("testdata/vectors")) }
+
+// FuzzRender writes alerts of any content and holds what comes out against Slack's limits.
+func FuzzRender(f *testing.F) {
+	f.Add("🟠 Error — x", "a\n\nb", "flow/tls", "store", "", 1, false, true)
+	f.Add("", "", "", "release", "C1/1.2", 3, false, true)
+	f.Add("*_[`", "\x00\xff\u202e", "\r\n", "engage", "C1/1.2", 1, true, false)
+	f.Add(strings.Repeat("x", 300), strings.Repeat("&lt;", 3000), "c", "store", "/", 5, false, false)
+	f.Fuzz(func(t *testing.T, subject, text, check, action, known string, attempt int, plain, token bool) {
+		in := &pdk.RenderInput{Endpoint: pdk.Params{"slack_webhook": "https://s.example/x"}}
+		if token {
+			in.Endpoint, in.Recipient = pdk.Params{"slack_token": "xoxb"}, pdk.Params{"channel": "C1"}
+		}
+		for i := range 3 {
+			in.Deliveries = append(in.Deliveries, pdk.Delivery{
+				ID: string(rune('a' + i)), Subject: subject, Text: text, Plain: plain, Attempt: attempt, ProviderID: known,
+				Alert: pdk.Alert{Title: subject, Message: text, Check: check, Action: action},
+			})
+		}
+		out, err := render(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := ""
+		for _, r := range out.Requests {
+			seen += strings.Join(r.Deliveries, "")
+			type content struct{ Type, Text string }
+			var m struct {
+				Text   string
+				Blocks []struct {
+					Type string
+					Text content
+				}
+			}
+			if err := json.Unmarshal([]byte(r.HTTP.Body), &m); err != nil {
+				t.Fatalf("%v in %q", err, r.HTTP.Body)
+			}
+			if len(m.Blocks) > maxBlocks || plain && pdk.UTF16Len(m.Text) > 10*maxSection {
+				t.Errorf("%d blocks, %d characters of plain text", len(m.Blocks), len(m.Text))
+			}
+			for _, b := range m.Blocks {
+				if n := pdk.UTF16Len(b.Text.Text); b.Type == "header" && n > maxHeader || n > maxSection {
+					t.Errorf("a %s has %d characters", b.Type, n)
+				}
+			}
+		}
+		if seen != "abc" {
+			t.Errorf("the deliveries stand in requests as %q", seen)
+		}
+	})
+}
 
 // FuzzClassify has a service answer anything: there is one verdict with a known outcome, no wait is
 // negative, and what is kept of a message is short.
