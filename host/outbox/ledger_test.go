@@ -225,6 +225,38 @@ func TestExpire(t *testing.T) {
 	consistent(t, s)
 }
 
+// TestExpireCosts: what is too old goes in as few transactions as it fills, however many recipients and severities there
+// are, and if nothing is there is none.
+func TestExpireCosts(t *testing.T) {
+	s, c := fresh(t)
+	transactions := 0
+	ok(t, s.do(t.Context(), "test", 0, func(*tx) error {
+		s.wall.elapsed = func() time.Duration { transactions++; return c.now().Sub(newClock().t) }
+		return nil
+	}))
+	expire := func(what string, expired, want int) {
+		t.Helper()
+		transactions = 0
+		n, err := s.ExpireOlderThan(t.Context(), time.Hour)
+		ok(t, err)
+		if n != expired || transactions != want {
+			t.Errorf("%s: %d expired in %d transactions, want %d in %d", what, n, transactions, expired, want)
+		}
+		consistent(t, s)
+	}
+	var es []Entry
+	for i := range 2*chunk + 7 {
+		a := flowAlert("x")
+		a.Severity = alert.Severity(i%8 + 1)
+		es = append(es, Entry{a, to(fmt.Sprintf("r%d@hook", i%20))})
+	}
+	ok(t, s.Store(t.Context(), es))
+	expire("young", 0, 0)
+	c.add(time.Hour + time.Millisecond)
+	expire("old", len(es), 3)
+	expire("none left", 0, 0)
+}
+
 func TestPrune(t *testing.T) {
 	s, c := fresh(t)
 	var es []Entry

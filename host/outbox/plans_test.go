@@ -36,6 +36,7 @@ func TestPlans(t *testing.T) {
 		"uncount":      {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"revive":       {sqlRevive, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"expire":       {sqlExpire, []string{"COVERING INDEX waiting (recipient=? AND severity=? AND since<?)"}, false},
+		"late":         {sqlLate, []string{"COVERING INDEX waiting (recipient=? AND severity=? AND since<?)"}, false},
 		"oldest":       {sqlOldest, []string{"INDEX waiting (recipient=? AND severity=?)"}, false},
 		"prune":        {sqlPrunable, []string{"SEARCH a USING INTEGER PRIMARY KEY (rowid>?)", "INDEX by_alert (alert=?)"}, false},
 		"silence":      {sqlSilence, []string{"SEARCH silence USING PRIMARY KEY (recipient=? AND same=?)"}, false},
@@ -50,7 +51,7 @@ func TestPlans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := make([]any, strings.Count(c.query, "?"))
-			if slices.Contains([]string{"head", "due", "tried", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "follow", "end silences"}, name) {
+			if slices.Contains([]string{"head", "due", "tried", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "late", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "follow", "end silences"}, name) {
 				args = args[:highest(c.query)]
 			}
 			var plan []string
@@ -69,8 +70,9 @@ func TestPlans(t *testing.T) {
 					t.Errorf("the plan lacks %q:\n%s", want, text)
 				}
 			}
+			small := map[string]bool{"SCAN 10-ROW VALUES CLAUSE": true, "SCAN r USING COVERING INDEX sqlite_autoindex_recipient_1": true}
 			for _, line := range plan {
-				if strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "INDEX dead") && line != "SCAN v" && line != "SCAN tried" {
+				if strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "INDEX dead") && line != "SCAN v" && !small[line] && line != "SCAN tried" {
 					t.Errorf("%s in:\n%s", line, text)
 				}
 			}

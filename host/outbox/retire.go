@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -106,31 +105,54 @@ func (s *Store) RetryAll(ctx context.Context, f Filter) (n int, err error) {
 	return n, nil
 }
 
-// ExpireOlderThan makes dead letters of the deliveries that have been queued for longer than age, and returns how many.
+// sqlLate finds the recipients and severities of which something is to expire; few rows, whatever waits.
+const sqlLate = `SELECT r.name, v.column1 FROM recipient r CROSS JOIN (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) v
+	WHERE (SELECT 1 FROM delivery INDEXED BY waiting WHERE recipient = r.seq AND severity = v.column1 AND state = 0
+		AND since < ?1 LIMIT 1) IS NOT NULL`
+
+// ExpireOlderThan makes dead letters of the deliveries that have been queued for longer than age, and returns how many. It
+// writes nothing if there are none.
 func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, err error) {
-	reason := fmt.Sprintf("not delivered within %v", age)
-	s.mu.Lock()
-	var all []*recipient
-	for _, r := range s.names.recipients {
-		all = append(all, r)
+	if s.readOnly {
+		return 0, s.explain("expire in", ErrReadOnly)
 	}
-	s.mu.Unlock()
-	for _, r := range all {
-		for rank := 0; rank <= digestRank; {
-			var got int
-			err := s.do(ctx, "expire in", s.chunk, func(t *tx) (err error) {
-				now := s.now()
-				got, err = t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, s.chunk, rank)
-				t.move(r.seq, alert.Queued, alert.Dead, got)
-				return errors.Join(err, s.checkDigests(t))
-			})
-			if err != nil {
-				return n, err
+	reason := fmt.Sprintf("not delivered within %v", age)
+	type late struct {
+		recipient string
+		rank      int
+	}
+	for got := s.chunk; got == s.chunk; n += got {
+		var all []late
+		err := each(ctx, s.reader, func(q *sql.Rows) error {
+			var l late
+			err := q.Scan(&l.recipient, &l.rank)
+			all = append(all, l)
+			return err
+		}, sqlLate, s.now().Add(-age).UnixMilli())
+		if err != nil {
+			return n, s.explain("read", err)
+		}
+		if len(all) == 0 {
+			return n, nil
+		}
+		err = s.do(ctx, "expire in", s.chunk, func(t *tx) error {
+			got = 0
+			now := s.now() // the transaction may have moved along what waits, see wall
+			for _, l := range all {
+				r := s.recipientOf(t, l.recipient)
+				some, err := t.execN(sqlExpire, r.seq, now.UnixMilli(), now.Add(-age).UnixMilli(), reason, s.chunk-got, l.rank)
+				if err != nil {
+					return err
+				}
+				t.move(r.seq, alert.Queued, alert.Dead, some)
+				if got += some; got == s.chunk {
+					break
+				}
 			}
-			n += got
-			if got < s.chunk {
-				rank++
-			}
+			return s.checkDigests(t)
+		})
+		if err != nil {
+			return n, err
 		}
 	}
 	return n, nil
