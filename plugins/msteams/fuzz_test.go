@@ -43,7 +43,11 @@ func FuzzClassify(f *testing.F) {
 	f.Add(400, `{"error":{"code":"WorkflowTriggerIsNotEnabled","message":"x"}}`, "")
 	f.Add(429, `{"error":[]}`, "9999999999999")
 	f.Fuzz(func(t *testing.T, status int, body, retry string) {
-		v := verdict(&pdk.ClassifyInput{Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": retry}}})
+		out, err := endpoint.Classify(&pdk.ClassifyInput{Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": retry}}})
+		if err != nil || len(out.Verdicts) != 1 {
+			t.Fatal(out, err)
+		}
+		v := out.Verdicts[0]
 		if !v.Outcome.Valid() || v.RetryAfterMS < 0 || v.Outcome == pdk.Delivered {
 			t.Errorf("%d %q: %+v", status, body, v)
 		}

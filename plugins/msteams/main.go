@@ -21,7 +21,12 @@ const (
 	defaultWait = 60_000 // ms
 )
 
-var endpoint = pdk.Endpoint{Render: render, Classify: classify}
+// styles are the colours of titles; Teams has these only.
+var styles = [...]string{
+	pdk.Ended: "good", pdk.Neutral: "emphasis", pdk.Info: "accent", pdk.Warning: "warning", pdk.Error: "attention", pdk.Critical: "attention",
+}
+
+var endpoint = pdk.Endpoint{Render: render, Classify: pdk.Judge("the workflow", verdict)}
 
 func init() { pdk.Serve(&endpoint) }
 
@@ -72,12 +77,7 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 func request(in *pdk.RenderInput, ids []string, width string, card []byte) pdk.Request {
 	b := make([]byte, 0, frame+len(card))
 	b = append(append(append(append(b, head...), width...), body...), card...)
-	return pdk.Request{Deliveries: ids, HTTP: &pdk.HTTPRequest{
-		Method:  "POST",
-		URL:     in.Endpoint.String("teams_url", ""),
-		Headers: []pdk.Header{{Name: "Content-Type", Value: "application/json"}},
-		Body:    string(append(b, tail...)),
-	}}
+	return pdk.Request{Deliveries: ids, HTTP: pdk.JSONRequest("POST", in.Endpoint.String("teams_url", ""), append(b, tail...))}
 }
 
 // appendAlert writes an alert as two containers, a title on the colour of its severity and its lines. Its text stands in runs
@@ -85,7 +85,7 @@ func request(in *pdk.RenderInput, ids []string, width string, card []byte) pdk.R
 func appendAlert(b []byte, d *pdk.Delivery) []byte {
 	begin := len(b)
 	b = append(b, `{"type":"Container","style":"`...)
-	b = append(b, style(&d.Alert)...)
+	b = append(b, styles[d.Alert.Level()]...)
 	b = append(b, `","bleed":true,"items":[`...)
 	b = appendBlock(b, "Default", run{title(d), `"weight":"Bolder","size":"Medium",`})
 	const end = `]}`
@@ -99,40 +99,14 @@ func appendAlert(b []byte, d *pdk.Delivery) []byte {
 	return append(b, end...)
 }
 
-// style is the colour of a container; Teams has these only.
-func style(a *pdk.Alert) string {
-	if a.Action == "release" {
-		return "good"
-	}
-	switch a.Severity {
-	case "emergency", "alert", "critical", "error":
-		return "attention"
-	case "warning":
-		return "warning"
-	case "notice", "info":
-		return "accent"
-	}
-	return "emphasis"
-}
-
 // title is the template's subject.
 func title(d *pdk.Delivery) string {
-	t := strings.TrimSpace(d.Subject)
-	if t == "" {
-		t = strings.TrimSpace(d.Alert.Title)
-	}
-	if t == "" {
-		t = "tocsin"
-	}
-	return pdk.TruncateRunes(tame(t), maxTitle)
+	return pdk.TruncateRunes(pdk.Line(strings.TrimSpace(pdk.First(d.Subject, d.Alert.Title, "tocsin"))), maxTitle)
 }
 
 // lines are the lines of the template's text, or the alert's own message where there is none.
 func lines(d *pdk.Delivery) []string {
-	text := strings.TrimSpace(d.Text)
-	if text == "" {
-		text = d.Alert.Message
-	}
+	text := pdk.First(strings.TrimSpace(d.Text), d.Alert.Message)
 	return strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
 }
 
@@ -150,7 +124,7 @@ func appendText(b []byte, first string, all []string, n int) []byte {
 		if !isFact {
 			label, value = "", line
 		}
-		if label, value = tame(strings.TrimSpace(label)), tame(strings.TrimSpace(value)); label+value == "" {
+		if label, value = pdk.Line(strings.TrimSpace(label)), pdk.Line(strings.TrimSpace(value)); label+value == "" {
 			gap = true
 			continue
 		}
@@ -197,25 +171,4 @@ func appendBlock(b []byte, spacing string, runs ...run) []byte {
 		b = append(pdk.AppendJSONString(b, r.text), '}')
 	}
 	return append(b, `]}`...)
-}
-
-// tame makes text one line without control characters and signs that turn its direction. The host's templates have done so
-// already; a title or a message of the alert itself they have not seen.
-func tame(s string) string {
-	plain := true
-	for i := 0; i < len(s) && plain; i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if plain {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029:
-			return ' '
-		case r >= 0x80 && r < 0xa0, r == 0x200e, r == 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfeff:
-			return -1
-		}
-		return r
-	}, s)
 }
