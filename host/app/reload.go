@@ -156,9 +156,9 @@ func (x *executor) Do(ctx context.Context, r *pdk.Request, p egress.Policy) (*pd
 // resolveAny resolves the configuration with the versions that ran last, and if it does not fit them, with those in the
 // plug-in folder: it may have been written for them.
 func (a *App) resolveAny(ctx context.Context) (*resolved, error) {
-	res, err := resolve(ctx, a.cfg, a.registry, a.plugins)
+	res, err := a.resolve(ctx)
 	if err != nil && a.registry.TryFolder(ctx) {
-		return resolve(ctx, a.cfg, a.registry, a.plugins)
+		return a.resolve(ctx)
 	}
 	return res, err
 }

@@ -37,21 +37,22 @@ type resolver struct {
 	registry *endpoint.Registry
 	plugins  *store.Store
 	secrets  *secret.Store
+	told     *egress.Secrets          // what plug-ins were given of secrets, in clear or not, to be kept out of what they log
 	only     func(recipient int) bool // nil: all recipients
 	errs     []error
 	warnings []error
 }
 
-func newResolver(cfg *config.Config, registry *endpoint.Registry, plugins *store.Store) *resolver {
-	return &resolver{cfg: cfg, registry: registry, plugins: plugins, secrets: secret.Open(cfg.DataDir)}
+func (a *App) resolver() *resolver {
+	return &resolver{cfg: a.cfg, registry: a.registry, plugins: a.plugins, told: a.told, secrets: secret.Open(a.cfg.DataDir)}
 }
 
 // resolve checks every endpoint and recipient of the configuration and compiles the modules of those that are
 // configured, and of no others. The error joins every mistake, each with its line.
-func resolve(ctx context.Context, cfg *config.Config, registry *endpoint.Registry, plugins *store.Store) (*resolved, error) {
-	r := newResolver(cfg, registry, plugins)
+func (a *App) resolve(ctx context.Context) (*resolved, error) {
+	r := a.resolver()
 	out := &resolved{}
-	for i := range cfg.Endpoints {
+	for i := range a.cfg.Endpoints {
 		if e, ok := r.endpoint(ctx, i); ok {
 			out.lives = append(out.lives, e.live)
 			out.endpoints = append(out.endpoints, *e.deliver)
@@ -141,6 +142,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 	typ := handle.Type()
 	l := &live{name: e.Name, typ: e.Type, hidden: secretNames(pkg), secrets: egress.NewSecrets(), recipients: map[string]part{}}
 	params.guest = hide(params, l.hidden["endpoint"], l.secrets)
+	r.told.Include(l.secrets)
 	r.inClear(params, l.hidden["endpoint"], e.Name, func(key, text string) error {
 		return r.cfg.EndpointProblem(i, "parameters."+key, fmt.Sprintf("endpoint %q: ", e.Name)+text)
 	})
@@ -177,6 +179,7 @@ func (r *resolver) endpoint(ctx context.Context, i int) (*resolvedEndpoint, bool
 		}
 		rc := &r.cfg.Recipients[k]
 		p.guest = hide(*p, l.hidden["recipient"], l.secrets)
+		r.told.Include(l.secrets)
 		r.inClear(*p, l.hidden["recipient"], rc.Name, func(key, text string) error {
 			return r.cfg.RecipientProblem(k, "parameters."+key, fmt.Sprintf("recipient %q: ", rc.Name)+text)
 		})
@@ -284,7 +287,8 @@ func reference(cfg *config.Config, secrets *secret.Store, text string) (string, 
 }
 
 // hide replaces secrets by placeholders. A parameter that the plug-in does not mark as secret but that was written as a
-// stored secret or a file reaches the plug-in, which has to read it, and nobody else: it is redacted like the others.
+// stored secret, a file or a variable of the environment reaches the plug-in, which has to read it, and nobody else: it is
+// redacted like the others.
 func hide(p part, secret map[string]bool, s *egress.Secrets) pdk.Params {
 	out := pdk.Params{}
 	for key, v := range p.real {
@@ -294,7 +298,7 @@ func hide(p part, secret map[string]bool, s *egress.Secrets) pdk.Params {
 			switch {
 			case secret[key]:
 				v = s.Add(key, text)
-			case kind == config.RefSecret, kind == config.RefFile:
+			case kind != "":
 				s.Add(key, text)
 			}
 		}

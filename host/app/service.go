@@ -44,6 +44,7 @@ type App struct {
 	runtime  *sandbox.Runtime
 	plugins  *store.Store
 	registry *endpoint.Registry
+	told     *egress.Secrets    // what plug-ins were given of secrets
 	reloader *endpoint.Reloader // set by Start
 	lives    lives
 	store    *outbox.Store
@@ -117,7 +118,8 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 
 // openPlugins reads the plug-in folder. A broken file is told and stops nothing but itself.
 func (a *App) openPlugins() error {
-	rt, err := sandbox.New(sandbox.Options{CacheDir: a.cfg.Plugins.Cache, Log: a.log})
+	a.told = egress.NewSecrets()
+	rt, err := sandbox.New(sandbox.Options{CacheDir: a.cfg.Plugins.Cache, Log: a.log, Hide: a.told.Redact})
 	if err != nil {
 		return err
 	}

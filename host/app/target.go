@@ -41,7 +41,7 @@ func openTarget(ctx context.Context, cfg *config.Config, log *slog.Logger, ep, r
 		return nil, err
 	}
 	resolveOne := func() (*resolvedEndpoint, error) {
-		r := newResolver(cfg, t.app.registry, t.app.plugins)
+		r := t.app.resolver()
 		r.only = func(k int) bool { return k == recipient }
 		out, ok := r.endpoint(ctx, ep)
 		if err := r.end(&resolved{}); err != nil || !ok {

@@ -59,6 +59,21 @@ func (s *Secrets) Add(name, value string) string {
 	return holder
 }
 
+// Include makes Redact find what another set holds, too. Its placeholders stay its own.
+func (s *Secrets) Include(other *Secrets) {
+	other.mu.RLock()
+	more := slices.Clone(other.list)
+	other.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range more {
+		x.holder = ""
+		if !slices.Contains(s.list, x) {
+			s.list, s.redactor = append(s.list, x), nil
+		}
+	}
+}
+
 // Len is the number of secrets. A nil set has none.
 func (s *Secrets) Len() int {
 	if s == nil {
@@ -158,7 +173,10 @@ func (s *Secrets) buildRedactor() (*strings.Replacer, []string) {
 		mark := "‹secret:" + x.name + "›"
 		values := forms(x.value)
 		s.found = append(s.found, values...)
-		for _, form := range append(values, x.holder) {
+		if x.holder != "" {
+			values = append(values, x.holder)
+		}
+		for _, form := range values {
 			pairs = append(pairs, pair{form, mark})
 		}
 	}

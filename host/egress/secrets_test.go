@@ -152,3 +152,21 @@ func BenchmarkRedact(b *testing.B) {
 		s.Redact(text)
 	}
 }
+
+// TestInclude: a set that includes others hides what they hold, and gives their placeholders no meaning.
+func TestInclude(t *testing.T) {
+	a, b, all := NewSecrets(), NewSecrets(), NewSecrets()
+	holder := a.Add("token", canary)
+	b.Add("url", "https://hooks.example/services/Kx81jd72Hs9dk2Lq")
+	for range 3 { // as at each reload
+		all.Include(a)
+		_ = all.Redact("x")
+		all.Include(b)
+	}
+	if got := all.Redact(canary + " /services/Kx81jd72Hs9dk2Lq"); got != "‹secret:token› ‹secret:url›" || all.Len() != 2 {
+		t.Errorf("got %q of %d", got, all.Len())
+	}
+	if got := all.Replace(holder); got != holder {
+		t.Errorf("the placeholder became %q", got)
+	}
+}

@@ -208,9 +208,6 @@ func (e *env) free(at uint64) {
 	e.blocks = slices.Delete(e.blocks, i, i+1)
 }
 
-// text copies a block as text.
-func (e *env) text(at uint64) string { return string(e.bytes(at, e.length(at))) }
-
 // envKey finds the env of the instance that calls. The SDK's host functions get nothing else that is the instance's own.
 type envKey struct{}
 
@@ -219,7 +216,7 @@ func envFunctions() []extism.HostFunction {
 	type fn = func(e *env, s []uint64)
 	logger := func(l slog.Level) fn {
 		return func(e *env, s []uint64) {
-			e.logs.line(l, e.text(s[0]))
+			e.logs.line(l, e.bytes(s[0], e.length(s[0])))
 			e.free(s[0])
 		}
 	}
@@ -289,19 +286,26 @@ func (e *env) inputAt(i, n uint64) uint64 {
 // guestLog takes what a guest logs or writes to its standard error and output, up to a limit for each call.
 type guestLog struct {
 	log    *slog.Logger
+	hide   func(string) string
 	left   int    // bytes for this call
 	cut    bool   // the limit was reached and reported
 	tail   []byte // the last bytes written to standard error
+	lost   bool   // there were more before the tail
 	writes func() // is called for each write: counts it
 }
 
-const maxTail = 4096
+const (
+	maxTail = 4096 // of standard error, shown
+	// margin is what is looked at beyond what is shown, so that no secret is cut in two before it is hidden. It is the longest
+	// that a secret in a guest's text may be.
+	margin = 16 << 10
+)
 
 func (g *guestLog) begin(limit int) {
-	g.left, g.cut, g.tail = limit, false, g.tail[:0]
+	g.left, g.cut, g.tail, g.lost = limit, false, g.tail[:0], false
 }
 
-func (g *guestLog) line(l slog.Level, text string) {
+func (g *guestLog) line(l slog.Level, text []byte) {
 	if !g.log.Enabled(context.Background(), l) {
 		return
 	}
@@ -312,16 +316,34 @@ func (g *guestLog) line(l slog.Level, text string) {
 		}
 		return
 	}
-	g.log.Log(context.Background(), l, clean(hide(text), 1024))
+	g.log.Log(context.Background(), l, g.shown(text, 1024))
 }
 
 // placeholders finds what stands for a secret in the texts that guests get. It is no secret, but no business of who reads a log
 // either.
 var placeholders = regexp.MustCompile("tocsin-secret-[0-9a-f]{32}")
 
-// hide hides placeholders in what is shown of a line.
-func hide(s string) string {
-	return placeholders.ReplaceAllString(s[:min(len(s), 1024+46)], "‹secret›")
+// secretless hides secrets and placeholders in a text.
+func (g *guestLog) secretless(text string) string {
+	return placeholders.ReplaceAllString(g.hide(text), "‹secret›")
+}
+
+// shown is a guest's text as it may be shown: without secrets, in one line of at most n bytes.
+func (g *guestLog) shown(text []byte, n int) string {
+	if len(text) <= n+margin {
+		return clean(g.secretless(string(text)), n)
+	}
+	s := g.secretless(string(text[:n+margin]))
+	return clean(s[:max(0, len(s)-margin)], n) // the end may be half a secret
+}
+
+// said is the end of what was written to standard error and output.
+func (g *guestLog) said() string {
+	s := g.secretless(string(g.tail))
+	if g.lost {
+		s = s[min(len(s), margin):] // the beginning may be half a secret
+	}
+	return clean(s[max(0, len(s)-maxTail):], maxTail)
 }
 
 // Write takes standard output and error. It never fails, so that a guest does not depend on how much is kept.
@@ -330,10 +352,10 @@ func (g *guestLog) Write(b []byte) (int, error) {
 	if g.writes != nil {
 		g.writes()
 	}
-	if len(b) > maxTail {
-		b = b[len(b)-maxTail:]
-	}
-	if over := len(g.tail) + len(b) - maxTail; over > 0 {
+	const most = maxTail + margin
+	g.lost = g.lost || len(g.tail)+n > most
+	b = b[max(0, n-most):]
+	if over := len(g.tail) + len(b) - most; over > 0 {
 		g.tail = g.tail[:copy(g.tail, g.tail[over:])]
 	}
 	g.tail = append(g.tail, b...)

@@ -403,3 +403,47 @@ func BenchmarkCollector(b *testing.B) {
 		})
 	}
 }
+
+// TestHidden: what is hidden is hidden before a guest's text is cut, at whatever place: no part of a secret is left at either end.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	const holder, secret = "tocsin-secret-0123456789abcdef0123456789abcdef", "C4nary-7Hq2xk9dZ0"
+	var buf bytes.Buffer
+	g := &guestLog{log: slog.New(slog.NewTextHandler(&buf, nil)), hide: func(s string) string { return strings.ReplaceAll(s, secret, "‹canary›") }}
+	leaks := func(where, text, what string) {
+		t.Helper()
+		if strings.Contains(text, what[:4]) || strings.Contains(text, what[len(what)-4:]) {
+			t.Fatalf("%s shows %q", where, text)
+		}
+	}
+	for what, mark := range map[string]string{holder: "‹secret›", secret: "‹canary›"} {
+		for _, size := range []int{1024, 1024 + margin, 100_000} {
+			for cut := range len(what) + 2 {
+				text := strings.Repeat(".", 1024-cut) + what
+				text += strings.Repeat(what, max(0, size-len(text))/len(what))
+				shown := g.shown([]byte(text), 1024)
+				leaks("the end", shown, what)
+				if len(shown) > 1030 {
+					t.Fatalf("%d bytes are shown", len(shown))
+				}
+			}
+		}
+		for cut := range len(what) + 2 {
+			g.begin(1 << 20)
+			for _, part := range []string{"lost", what + strings.Repeat(".", maxTail+margin-cut), strings.Repeat(what, 3)} {
+				if n, err := g.Write([]byte(part)); n != len(part) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			leaks("the beginning", g.said(), what)
+			if !strings.HasSuffix(g.said(), strings.Repeat(mark, 3)) {
+				t.Fatalf("got %q", g.said())
+			}
+		}
+	}
+	g.begin(1 << 20)
+	g.line(slog.LevelInfo, []byte(strings.Repeat("x", 1014)+secret))
+	if got := buf.String(); !strings.Contains(got, "x‹canary") || strings.Contains(got, "C4n") {
+		t.Errorf("the log holds %q", got)
+	}
+}

@@ -42,7 +42,7 @@ type instance struct {
 // instance makes a new instance and initialises it: no files, arguments, environment or network, a clock that stands
 // still but for a tick at each reading, and the same random numbers each time, as is wazero's default.
 func (m *Module) instance(ctx context.Context) (*instance, error) {
-	in := &instance{m: m, logs: guestLog{log: m.log}, exports: map[string]api.Function{}}
+	in := &instance{m: m, logs: guestLog{log: m.log, hide: m.runtime.opts.Hide}, exports: map[string]api.Function{}}
 	in.env.plugin, in.env.logs, in.env.hasMemory = m.name, &in.logs, m.hasMemory
 	ctx = in.context(context.WithoutCancel(ctx))
 	in.env.begin("_initialize", nil, arenaSpare, hostCalls, time.Now().Add(m.limits.Timeout))
@@ -141,7 +141,7 @@ func (in *instance) call(export string, input []byte) ([]byte, error) {
 	}
 	msg := fmt.Sprintf("it returned %d without saying why", int32(code))
 	if f := in.env.failure; f.at != 0 && f.at+f.size <= uint64(len(in.env.arena)) {
-		if s := clean(string(in.env.arena[f.at:f.at+min(f.size, 4096)]), 4096); s != "" {
+		if s := in.logs.shown(in.env.arena[f.at:f.at+f.size], 4096); s != "" {
 			msg = s
 		}
 	}
@@ -190,7 +190,7 @@ func (in *instance) explain(export string, err error) error {
 		return in.env.stopped
 	}
 	t := &TrapError{Plugin: in.m.name, Export: export}
-	said := clean(string(in.logs.tail), maxTail)
+	said := in.logs.said()
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
 		t.Reason = fmt.Sprintf("it ended itself with exit code %d", exit.ExitCode())
 	} else {

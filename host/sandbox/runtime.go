@@ -21,6 +21,9 @@ type Options struct {
 	CacheDir string
 	// Log gets what guests log, with the plug-in's name. Nil: nothing.
 	Log *slog.Logger
+	// Hide takes out of a guest's text what must not be shown, before it is logged or becomes part of an error. It is called from
+	// several goroutines. Placeholders of secrets are hidden after it. Nil: nothing else is.
+	Hide func(text string) string
 	// Instances bounds how many instances of a module run at once; 0 means GOMAXPROCS, at least 2.
 	Instances int
 }
@@ -70,6 +73,9 @@ type Runtime struct {
 func New(o Options) (*Runtime, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Hide == nil {
+		o.Hide = func(text string) string { return text }
 	}
 	if o.Instances <= 0 {
 		o.Instances = max(2, goruntime.GOMAXPROCS(0))

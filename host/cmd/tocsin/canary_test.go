@@ -33,6 +33,7 @@ var canaries = map[string]string{
 	"password": `C4n-pw-é/"+&=<x>\9`, "shared": "C4n-shared-Zq81jd72Hs", "sign": "whsec_C4nSignMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 	"path": "C4nUrlPath0123456789abcd", "query": "C4nUrlQuery0123456789", "userinfo": "C4nUrlUserinfo77",
 	"telegram": "987654321:C4nTelegramTokenabcdefghij0123456789", "token": "C4n+token/é?&=\"x", "key": "C4n-key-of-a-recipient-Jw72",
+	"note":        "C4n-note-in-clear-Vb55/+kd02",
 	"environment": "C4n-environment-Pd83kx", "proxy": "C4nProxyPassword5521",
 }
 
@@ -180,6 +181,9 @@ func TestNoSecretShown(t *testing.T) {
 	for _, mode := range []string{"panic", "reject", "error", "header", "elsewhere", "crash"} {
 		add("leaky-"+mode, "leaky", fmt.Sprintf("url = %q, token = \"secret:token\", mode = %q, type = \"text/plain\"", sink.URL+"/fail", mode), `key = "secret:key"`)
 	}
+	for i, note := range []string{"secret:note", "file:note", "env:TOCSIN_CANARY_NOTE"} { // the plug-in sees the value, a log does not
+		add(fmt.Sprintf("leaky-note%d", i), "leaky", fmt.Sprintf("url = %q, token = \"secret:token\", note = %q", sink.URL+"/fail", note), `key = "secret:key"`)
+	}
 	dir := folder(t, toml.String())
 	write := func(name, text string, mode os.FileMode) {
 		t.Helper()
@@ -192,6 +196,7 @@ func TestNoSecretShown(t *testing.T) {
 	}
 	write("plugins.d/leaky.wasm", string(leaky(t)), 0o644)
 	write("sign", canaries["sign"]+"\n", 0o600)
+	write("note", canaries["note"]+"\n", 0o600)
 	write("url", secretURL("http", host), 0o600)
 	write("scripts/env.sh", "#!/bin/sh\nenv >&2\nenv\ncat\nexit 1\n", 0o755)
 	write("nothing.pcap", "\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x01\x00\x00\x00", 0o600)
@@ -202,7 +207,7 @@ func TestNoSecretShown(t *testing.T) {
 	tocsinIn := func(stdin string, args ...string) *exec.Cmd {
 		cmd := (&service{dir: dir}).command(t.Context(), args...)
 		cmd.Stdin = strings.NewReader(stdin)
-		cmd.Env = append(os.Environ(), "TOCSIN_CANARY_TELEGRAM="+canaries["telegram"], "TOCSIN_CANARY_OTHER="+canaries["environment"], "GOTRACEBACK=all")
+		cmd.Env = append(os.Environ(), "TOCSIN_CANARY_TELEGRAM="+canaries["telegram"], "TOCSIN_CANARY_NOTE="+canaries["note"], "TOCSIN_CANARY_OTHER="+canaries["environment"], "GOTRACEBACK=all")
 		return cmd
 	}
 	shown := 0
@@ -235,7 +240,7 @@ func TestNoSecretShown(t *testing.T) {
 	}
 
 	for name, value := range map[string]string{
-		"password": canaries["password"], "token": canaries["token"], "key": canaries["key"],
+		"password": canaries["password"], "token": canaries["token"], "key": canaries["key"], "note": canaries["note"],
 		"url": secretURL("http", host), "tls-url": secretURL("https", strings.TrimPrefix(secure.URL, "https://")),
 	} {
 		check(value+"\n", "secret", "set", name)
@@ -249,7 +254,7 @@ func TestNoSecretShown(t *testing.T) {
 	check("", "recipient", "test", "leaky-fail", "--log-level", "debug", "-c", "proxy.toml")
 	for _, format := range []string{"text", "json"} {
 		out := check("", "run", "-r", capture, "--wait", "0s", "--log-level", "debug", "--log-format", format)
-		if !strings.Contains(out, "‹secret:token›") || !strings.Contains(out, "‹secret:key›") {
+		if !strings.Contains(out, "‹secret:token›") || !strings.Contains(out, "‹secret:key›") || strings.Count(out, "‹secret:note›") < 3 {
 			t.Errorf("the plug-in's log and reasons are not in the output, so nothing was tested: %s", out)
 		}
 	}

@@ -37,7 +37,7 @@ func shout(text string) {
 }
 
 func all(e, r pdk.Params) string {
-	return e.String("url", "") + " " + e.String("token", "") + " " + r.String("key", "")
+	return e.String("url", "") + " " + e.String("token", "") + " " + e.String("note", "") + " " + r.String("key", "")
 }
 
 func request(in pdk.Params, rc pdk.Params, method string) *pdk.HTTPRequest {
