@@ -36,8 +36,9 @@ const (
 	sqlOpenDigest = `SELECT d.id, d.alert, g.summary FROM digest g CROSS JOIN delivery d ON d.id = g.delivery
 		WHERE g.recipient = ?1 AND d.state = 0 AND d.ambiguous = 0 LIMIT 1`
 	// sqlEngageDigest finds the digest that stands for the engage of a release, if one does.
-	sqlEngageDigest = `SELECT d.digest, d.state FROM alert a INDEXED BY engaged CROSS JOIN delivery d INDEXED BY by_alert
-		ON d.alert = a.seq AND d.recipient = ?3 WHERE a.key = ?1 AND a.action = 1 AND a.seq < ?2 ORDER BY a.seq DESC LIMIT 1`
+	sqlEngageDigest = `SELECT g.id, g.state, g.not_before FROM alert a INDEXED BY engaged CROSS JOIN delivery d INDEXED BY by_alert
+		ON d.alert = a.seq AND d.recipient = ?3 CROSS JOIN delivery g ON g.id = d.digest
+		WHERE a.key = ?1 AND a.action = 1 AND a.seq < ?2 AND d.state = 7 ORDER BY a.seq DESC LIMIT 1`
 	sqlJoin   = `UPDATE delivery SET state = 7, digest = ?2, changed = ?3, reason = ?4 WHERE id = ?1`
 	sqlSingle = `UPDATE delivery SET digest = x'' WHERE id = ?1`
 	// sqlUnjoin has what a digest stood for stand alone again; if nobody knows whether the digest arrived, that goes along.
@@ -156,8 +157,7 @@ func (g *digestSummary) alertJSON(id alert.ID, now time.Time, r *recipient) ([]b
 // Digest puts old deliveries of an endpoint that is back after an outage into a digest for each recipient that has too
 // many of them, and returns how many it put there. A digest is a delivery that is due at once; what it stands for becomes
 // Digested in the same transaction that stores or extends it, and goes back to the queue should the digest not arrive;
-// the digest is not tried again then.
-// Releases are taken along with their engages, never alone.
+// the digest is not tried again then. A release is taken along if its engage was, and is old as well; a younger one follows the digest on its own.
 func (s *Store) Digest(ctx context.Context, endpoint string) (n int, err error) {
 	if s.digest.Over <= 0 || s.readOnly {
 		return 0, ctx.Err()
@@ -284,9 +284,10 @@ func (s *Store) goesAlong(t *tx, w staleRow, r *recipient) (bool, error) {
 	if !w.release {
 		return true, nil
 	}
-	var digest []byte
-	var state int64
-	found, err := t.row([]any{&digest, &state}, sqlEngageDigest, w.key, w.seq, r.seq)
+	var raw []byte
+	var state, notBefore int64
+	var provider string
+	found, err := t.row([]any{&raw, &state, &notBefore, &provider}, sqlEngage, w.key, w.seq, r.seq)
 	return !found || alert.State(state) == alert.Digested, err
 }
 

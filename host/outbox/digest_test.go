@@ -230,8 +230,10 @@ func TestDigestGrows(t *testing.T) {
 	}
 }
 
-// A release goes where its engage went: into the digest, at once or later, or out on its own.
-func TestDigestedEngage(t *testing.T) {
+// digestedEngages is an outbox of which 30 engages and the old release of one are in a digest, and the release of another
+// and that of an engage which was sent before are not.
+func digestedEngages(t *testing.T) (*Store, *clock) {
+	t.Helper()
 	s, c := bounded(t, Options{Digest: DigestPolicy{Over: 20, After: time.Hour, Keep: alert.Error}})
 	host := func(key string, action alert.Action) *alert.Alert {
 		a := hostAlert(key, action)
@@ -247,20 +249,68 @@ func TestDigestedEngage(t *testing.T) {
 	put(t, s, host("0", alert.Release), "ops@hook")
 	put(t, s, host("sent", alert.Release), "ops@hook")
 	c.add(2 * time.Hour)
-	put(t, s, host("1", alert.Release), "ops@hook") // young: follows when it is looked at
+	put(t, s, host("1", alert.Release), "ops@hook") // young: the digest does not tell of it
 	digests(t, s, 31)
-	d = lease1(t, s, "hook")
+	return s, c
+}
+
+// A release goes where its engage went: into the digest if both are old, else out on its own once the digest has arrived.
+func TestDigestedEngage(t *testing.T) {
+	s, c := digestedEngages(t)
+	d := lease1(t, s, "hook")
 	if !strings.Contains(string(d.Alert), "Digest of 31 alerts") {
 		t.Errorf("first came %s", d.Alert)
 	}
-	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Delivered})
-	last := leaseN(t, s, "hook", 10, 1)[0]
-	if message(t, last) != "sent" || last.ProviderID != "m1" {
-		t.Errorf("the release of what was sent came as %+v", last)
+	// While the digest is under way or waits for its next attempt, the release that has to follow it does not overtake it.
+	if got := messages(t, leaseN(t, s, "hook", 10, 1)); got != "ops:sent" {
+		t.Errorf("beside the digest came %s", got)
 	}
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, NotBefore: c.now().Add(time.Minute), Reason: "refused"})
+	c.add(time.Second)
 	leaseN(t, s, "hook", 10, 0)
-	if got := counts(t, s)["ops@hook"]; got.Digested != 32 || got.Queued != 0 {
+	c.add(time.Minute)
+	leaseN(t, s, "hook", 1, 1)
+	leaseN(t, s, "hook", 1, 0)
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Delivered, ProviderID: "digest"})
+	c.add(time.Millisecond)
+	last := leaseN(t, s, "hook", 10, 1)[0]
+	if message(t, last) != "1" || last.ProviderID != "" {
+		t.Errorf("after the digest came %+v", last)
+	}
+	settle(t, s, alert.Settlement{Delivery: last.ID, State: alert.Delivered})
+	if got := counts(t, s)["ops@hook"]; got.Digested != 31 || got.Queued != 0 {
 		t.Errorf("counts %+v", got)
+	}
+	consistent(t, s)
+}
+
+// If the digest does not arrive, beginnings and ends go out on their own, in their order.
+func TestDigestedEngageOfDeadDigest(t *testing.T) {
+	s, c := digestedEngages(t)
+	d := lease1(t, s, "hook")
+	leaseN(t, s, "hook", 10, 1)
+	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Dead, Reason: "refused"})
+	began, ended := map[string]bool{}, 0
+	for range 5 {
+		c.add(time.Second)
+		var done []alert.Settlement
+		ds, err := s.Lease(t.Context(), "hook", 10)
+		ok(t, err)
+		for _, d := range ds {
+			key, release := message(t, d), strings.Contains(string(d.Alert), `"release"`)
+			if release && !began[key] {
+				t.Errorf("the end of %s came before its beginning", key)
+			}
+			if release {
+				ended++
+			}
+			began[key] = true
+			done = append(done, alert.Settlement{Delivery: d.ID, State: alert.Delivered})
+		}
+		ok(t, s.Settle(t.Context(), done))
+	}
+	if len(began) != 30 || ended != 2 {
+		t.Errorf("%d began, %d ended", len(began), ended)
 	}
 	consistent(t, s)
 }

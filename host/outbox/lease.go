@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"database/sql"
+	"math"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ const (
 		INDEXED BY due WHERE q.recipient = r.seq AND q.state = 0 AND q.not_before <= ?2 LIMIT 1) IS NOT NULL
 		ORDER BY r.seq <= ?3, r.seq LIMIT 1`
 	// sqlDue lists a recipient's due deliveries, oldest first.
-	sqlDue = `SELECT d.id, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json, d.same
+	sqlDue = `SELECT d.id, d.not_before, d.since, d.attempts, d.base, d.plain, a.seq, a.action, a.key, a.json, d.same
 		FROM delivery d INDEXED BY due CROSS JOIN alert a ON a.seq = d.alert
 		WHERE d.recipient = ?1 AND d.state = 0 AND d.not_before <= ?2 ORDER BY d.not_before, d.id LIMIT ?3`
 	// sqlEngage finds what became of the engage that a release ends, at the same recipient.
@@ -42,15 +43,24 @@ const engagePoll = 200 * time.Millisecond
 // Every delivery must be given back by Settle.
 //
 // A release is not taken before its engage has ended at that recipient, so that nobody reads of an end before the
-// beginning, and the engage's provider id is known. Of a key that a silence window takes for the same alert one is under
-// way at a time; while its window is open, the others become Silenced.
+// beginning, and the engage's provider id is known; if a digest stands for the engage, not before that has ended. Of a
+// key that a silence window takes for the same alert one is under way at a time; while its window is open, the others
+// become Silenced.
 func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.Delivery, error) {
 	if max <= 0 || s.onHold(endpoint) {
 		return nil, ctx.Err()
 	}
+	if out := s.takeReady(endpoint, max); len(out) > 0 {
+		return out, nil
+	}
 	var out []alert.Delivery
-	err := s.do(ctx, "lease from", max, func(t *tx) error {
+	err := s.doFresh(ctx, "lease from", max, func(t *tx) error {
 		out = nil
+		t.after = append(t.after, func() {
+			if delete(t.idle, endpoint); len(out) == 0 {
+				t.idle[endpoint] = max
+			}
+		})
 		if s.onHold(endpoint) {
 			return nil
 		}
@@ -71,35 +81,91 @@ func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.De
 	if err != nil {
 		return nil, err
 	}
+	if len(out) == 0 {
+		out = s.takeReady(endpoint, max)
+	}
 	return out, nil
 }
 
 // dueRow is one row of sqlDue.
 type dueRow struct {
-	d       alert.Delivery
-	total   int // attempts over its life, this one included
-	seq     int64
-	release bool
-	key     string
-	same    sql.NullString // the key of its silence window
+	d         alert.Delivery
+	total     int // attempts over its life, this one included
+	seq       int64
+	notBefore int64
+	release   bool
+	key       string
+	same      sql.NullString // the key of its silence window
+}
+
+// head finds the next recipient of an endpoint for which something is due, the one after the one served last; nil if there
+// is none. queued says that some of it may be in the indexes.
+func (s *Store) head(t *tx, e *endpoint, now int64) (r *recipient, queued bool, err error) {
+	after := t.served[e.seq]
+	turn := func(r *recipient) int64 { // the lower, the sooner
+		if r.seq <= after {
+			return r.seq
+		}
+		return r.seq - math.MaxInt64
+	}
+	consider := func(c *recipient) {
+		if c.endpoint.seq != e.seq || c.removed {
+			return
+		}
+		fresh := 0
+		if !t.classic {
+			fresh = len(t.fresh[c.seq].waiting())
+		}
+		queued = queued || t.waits[c.seq]+t.tally[tallyKey{c.seq, alert.Queued}] > int64(fresh)
+		if fresh > 0 && (r == nil || turn(c) < turn(r)) {
+			r = c
+		}
+	}
+	for _, c := range t.added.recipients {
+		consider(c)
+	}
+	s.mu.Lock()
+	for name, c := range s.names.recipients {
+		if t.added.recipients[name] == nil {
+			consider(c)
+		}
+	}
+	s.mu.Unlock()
+	if !queued {
+		return r, false, nil
+	}
+	var name string
+	found, err := t.row([]any{&name}, sqlHead, e.seq, now, after)
+	if found {
+		if c := s.recipientOf(t, name); r == nil || turn(c) <= turn(r) {
+			r = c
+		}
+	}
+	return r, queued, err
 }
 
 // take leases deliveries of the head's recipient; again says that all of them have to wait or were silenced.
 func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again bool, err error) {
 	clock := s.now()
 	now := clock.UnixMilli()
-	var name string
-	if found, err := t.row([]any{&name}, sqlHead, e.seq, now, t.served[e.seq]); err != nil || !found {
+	r, queued, err := s.head(t, e, now)
+	if err != nil || r == nil {
 		return nil, false, err
 	}
-	r := s.recipientOf(t, name)
 	t.served[e.seq] = r.seq
+	var fresh *freshQueue
+	if !t.classic && len(t.fresh[r.seq].waiting()) > 0 {
+		fresh = t.fresh[r.seq]
+	}
+	if fresh != nil && !queued {
+		return s.takeFresh(t, fresh, limit, clock, nil), false, nil
+	}
 	var rows []dueRow
 	err = t.each(func(q *sql.Rows) error {
 		var w dueRow
 		var id, text sql.RawBytes
 		var since, base, action int64
-		if err := q.Scan(&id, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text, &w.same); err != nil {
+		if err := q.Scan(&id, &w.notBefore, &since, &w.total, &base, &w.d.Plain, &w.seq, &action, &w.key, &text, &w.same); err != nil {
 			return err
 		}
 		copy(w.d.ID[:], id)
@@ -114,6 +180,17 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	}, sqlDue, r.seq, now, limit)
 	if err != nil {
 		return nil, false, err
+	}
+	if fresh != nil { // the oldest first, whichever they are
+		var first *dueRow
+		if len(rows) > 0 {
+			first = &rows[0]
+		}
+		if out := s.takeFresh(t, fresh, limit, clock, first); len(out) > 0 {
+			return out, false, nil
+		}
+		head := &fresh.waiting()[0]
+		rows = rows[:slices.IndexFunc(append(rows, dueRow{notBefore: math.MaxInt64}), func(w dueRow) bool { return head.before(w.notBefore, w.d.ID) })]
 	}
 	out = make([]alert.Delivery, 0, len(rows))
 	var taken []alert.ID
@@ -171,18 +248,9 @@ func (s *Store) engageOf(t *tx, w *dueRow, r *recipient, batch []alert.Delivery,
 	case alert.Queued:
 		// Sorts behind the engage: at the same time, its id is the later one.
 	case alert.Leased:
-		id := alert.ID(raw)
-		for i := range batch {
-			if batch[i].ID == id {
-				return true, nil
-			}
-		}
-		if !slices.Contains(t.parked[id], w.d.ID) {
-			t.parked[id] = append(t.parked[id], w.d.ID)
-		}
-		notBefore = now + engagePoll.Milliseconds()
+		return s.park(t, w, alert.ID(raw), batch, now)
 	case alert.Digested:
-		return true, s.followDigest(t, w, r)
+		return s.behindDigest(t, w, r, batch, now)
 	case alert.Delivered, alert.Accepted, alert.Duplicate, alert.Dead, alert.Skipped:
 		w.d.ProviderID = provider
 		return false, nil
@@ -195,16 +263,39 @@ func (s *Store) engageOf(t *tx, w *dueRow, r *recipient, batch []alert.Delivery,
 	return true, err
 }
 
-// followDigest puts a release into the digest that stands for its engage.
-func (s *Store) followDigest(t *tx, w *dueRow, r *recipient) error {
-	var digest []byte
-	var state int64
-	if _, err := t.row([]any{&digest, &state}, sqlEngageDigest, w.key, w.seq, r.seq); err != nil {
-		return err
+// behindDigest has a release whose engage is in a digest wait until that has arrived. Then it is sent on its own, for the
+// digest told of a beginning only; should the digest not arrive, it follows its engage, which is sent on its own too.
+func (s *Store) behindDigest(t *tx, w *dueRow, r *recipient, batch []alert.Delivery, now int64) (wait bool, err error) {
+	var raw []byte
+	var state, notBefore int64
+	found, err := t.row([]any{&raw, &state, &notBefore}, sqlEngageDigest, w.key, w.seq, r.seq)
+	if err != nil || !found {
+		return false, err
 	}
-	_, err := t.exec(sqlJoin, w.d.ID[:], digest, s.now().UnixMilli(), "its engage is in digest "+alert.ID(digest).String())
-	t.move(r.seq, alert.Queued, alert.Digested, 1)
-	return err
+	switch alert.State(state) {
+	case alert.Leased:
+		return s.park(t, w, alert.ID(raw), batch, now)
+	case alert.Queued: // at the same time, the release would come first
+		_, err = t.exec(sqlPut, w.d.ID[:], max(notBefore, now)+1)
+		return true, err
+	default:
+		return false, nil
+	}
+}
+
+// park has a release wait for a delivery under way, which calls it when it is settled; if that is in the same batch, the
+// release stays due.
+func (s *Store) park(t *tx, w *dueRow, id alert.ID, batch []alert.Delivery, now int64) (wait bool, err error) {
+	for i := range batch {
+		if batch[i].ID == id {
+			return true, nil
+		}
+	}
+	if !slices.Contains(t.parked[id], w.d.ID) {
+		t.parked[id] = append(t.parked[id], w.d.ID)
+	}
+	_, err = t.exec(sqlPut, w.d.ID[:], now+engagePoll.Milliseconds())
+	return true, err
 }
 
 // Next tells when the endpoint's first waiting delivery may be sent, a hold taken into account; ok is false if none
@@ -214,10 +305,17 @@ func (s *Store) Next(ctx context.Context, endpoint string) (due time.Time, ok bo
 	if err := s.next.QueryRowContext(ctx, endpoint).Scan(&ms); err != nil {
 		return time.Time{}, false, s.explain("read", err)
 	}
-	if !ms.Valid {
+	s.mu.Lock()
+	since, fresh := s.nextFresh(endpoint)
+	s.mu.Unlock()
+	switch {
+	case !ms.Valid && !fresh:
 		return time.Time{}, false, nil
+	case fresh && (!ms.Valid || since < ms.Int64):
+		due = fromMS(since)
+	default:
+		due = fromMS(ms.Int64)
 	}
-	due = fromMS(ms.Int64)
 	s.mu.Lock()
 	h, held := s.holds[endpoint]
 	s.mu.Unlock()
@@ -240,7 +338,11 @@ func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
 	if err := c.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0) FROM tally WHERE state = 1`).Scan(&left); err != nil {
 		return err
 	}
-	if left == 0 {
+	var fresh int64
+	if err := c.QueryRowContext(ctx, `SELECT count(*) FROM fresh`).Scan(&fresh); err != nil {
+		return err
+	}
+	if left+fresh == 0 {
 		return nil
 	}
 	t := s.tx
@@ -249,6 +351,9 @@ func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
 	}
 	now := s.now().UnixMilli()
 	err := func() error {
+		if err := t.recoverFresh(now, reason); err != nil {
+			return err
+		}
 		for _, step := range []struct {
 			query string
 			args  []any
@@ -272,6 +377,9 @@ func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
 	if err != nil {
 		_, _ = t.exec("ROLLBACK")
 		return err
+	}
+	if left == 0 {
+		return nil
 	}
 	s.log.Info("deliveries under way when tocsin last ended are queued again", "deliveries", left)
 	return nil
