@@ -253,7 +253,7 @@ func (s *Server) serve(c net.Conn, n int) {
 	for i := 1; ; i++ {
 		frame, err := next(r)
 		if err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			if !errors.Is(err, errEnd) && !errors.Is(err, net.ErrClosed) {
 				s.refuse(frame, err)
 			}
 			return
@@ -266,15 +266,19 @@ func (s *Server) serve(c net.Conn, n int) {
 	}
 }
 
-// octetFrame reads a frame by octet counting, RFC 6587 section 3.4.1: MSG-LEN is a number without leading zeros, then a space. The
-// error is io.EOF at an end between frames.
+// errEnd is the end of a stream between two frames.
+var errEnd = errors.New("the connection ended")
+
+// octetFrame reads a frame by octet counting, RFC 6587 section 3.4.1: MSG-LEN is a number without leading zeros, then a space.
 func octetFrame(r *bufio.Reader) (string, error) {
 	var count strings.Builder
 	for {
 		b, err := r.ReadByte()
 		switch {
-		case err == io.EOF && count.Len() > 0:
+		case errors.Is(err, io.EOF) && count.Len() > 0:
 			return count.String(), errors.New("MSG-LEN: the connection ended within it")
+		case errors.Is(err, io.EOF):
+			return "", errEnd
 		case err != nil:
 			return "", err
 		case b == ' ' && count.Len() > 0:
@@ -306,7 +310,7 @@ func lineFrame(r *bufio.Reader) (string, error) {
 		case err == nil:
 			return string(frame[:len(frame)-1]), nil
 		case errors.Is(err, io.EOF) && len(frame) == 0:
-			return "", err
+			return "", errEnd
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return string(frame), fmt.Errorf("the connection ended after %d bytes of a line: %w", len(frame), err)
 		}
