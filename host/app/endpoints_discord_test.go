@@ -35,12 +35,12 @@ func TestDiscord(t *testing.T) {
 	b.settled("ops", alert.Delivered, 14)
 	b.raise(scan(alert.Release, "k"))
 	b.settled("ops", alert.Delivered, 15)
-	got := fake.Messages()
+	got := fake.Taken()
 	if len(got) != 3 {
 		t.Fatalf("%d messages, want one of ten alerts, one of three, and one that was edited", len(got))
 	}
-	if calls, invalid, _ := fake.Counts(); calls != 4 || invalid != 0 {
-		t.Errorf("%d requests, %d of them invalid", calls, invalid)
+	if invalid, _ := fake.Counts(); fake.Calls() != 4 || invalid != 0 {
+		t.Errorf("%d requests, %d of them invalid", fake.Calls(), invalid)
 	}
 	for i, m := range got {
 		if m.Username != "tocsin" || m.Thread != "77" || len(m.Pings) > 0 {
@@ -69,8 +69,8 @@ func TestDiscordRateLimit(t *testing.T) {
 		b.raise(scan(alert.Engage, fmt.Sprint("k", i)))
 	}
 	b.settled("ops", alert.Delivered, n)
-	if _, invalid, _ := fake.Counts(); len(fake.Messages()) != n || invalid == 0 || invalid > n/3 {
-		t.Errorf("%d messages, %d requests too many", len(fake.Messages()), invalid)
+	if invalid, _ := fake.Counts(); len(fake.Taken()) != n || invalid == 0 || invalid > n/3 {
+		t.Errorf("%d messages, %d requests too many", len(fake.Taken()), invalid)
 	}
 }
 
@@ -80,10 +80,10 @@ func TestDiscordDeleted(t *testing.T) {
 	b := discordRoom(t, fake, "").start()
 	b.raise(scan(alert.Engage, "k"))
 	b.settled("ops", alert.Delivered, 1)
-	fake.Remove(fake.Messages()[0].ID)
+	fake.Remove(fake.Taken()[0].ID)
 	b.raise(scan(alert.Release, "k"))
 	b.settled("ops", alert.Delivered, 2)
-	if got := fake.Messages(); len(got) != 1 || got[0].Edited != 0 || !strings.Contains(got[0].Content, "✅ Error · Ended · Scan") {
+	if got := fake.Taken(); len(got) != 1 || got[0].Edited != 0 || !strings.Contains(got[0].Content, "✅ Error · Ended · Scan") {
 		t.Errorf("the end came as %+v", got)
 	}
 	fake.Delete()
@@ -94,7 +94,7 @@ func TestDiscordDeleted(t *testing.T) {
 		t.Errorf("the endpoint is held as %+v", hold)
 	}
 	b.settled("ops", alert.Queued, 40)
-	if _, _, after := fake.Counts(); after != 1 {
+	if _, after := fake.Counts(); after != 1 {
 		t.Errorf("the deleted webhook was called %d times", after)
 	}
 	if out, err := b.try("ops", ""); err == nil || !strings.Contains(err.Error(), "the webhook was deleted") || strings.Contains(out+err.Error(), discordToken) {
@@ -111,7 +111,7 @@ func TestDiscordSamples(t *testing.T) {
 	if out, err := b.try("ops", all[len(all)-1].Name); err != nil || strings.Contains(out, discordToken) {
 		t.Errorf("%v\n%s", err, out)
 	}
-	got := fake.Messages()
+	got := fake.Taken()
 	if len(got) != want || len(got[len(got)-1].Embeds) != 1 {
 		t.Errorf("%d messages of %d", len(got), want)
 	}

@@ -29,17 +29,17 @@ func TestElasticsearch(t *testing.T) {
 			switch {
 			case id == bad:
 				return http.StatusBadRequest, "document_parsing_exception", "[1:7] failed to parse field [x] of type [long]"
-			case id == busy && n == 2:
+			case id == busy && n == 1:
 				return http.StatusServiceUnavailable, "unavailable_shards_exception", "primary shard is not active"
 			}
 			return 0, "", ""
 		},
-		Intercept: func(w http.ResponseWriter, n int) bool {
-			if n == 1 {
-				elasticsearch.Fail(w, http.StatusServiceUnavailable, "cluster_block_exception", "state not recovered / initialized")
-			}
-			return n == 1
-		},
+	}
+	node.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
+		if n == 1 {
+			elasticsearch.Fail(w, http.StatusServiceUnavailable, "cluster_block_exception", "state not recovered / initialized")
+		}
+		return n == 1
 	}
 	url := serving(t, node)
 	b := newRoom(t, "elasticsearch", fmt.Sprintf(`elasticsearch_url = "%s/_bulk", api_key = %q`, url, node.APIKey), "").start()
@@ -54,7 +54,7 @@ func TestElasticsearch(t *testing.T) {
 			t.Errorf("%s: %v, %s", id, r.State, r.Reason)
 		}
 	}
-	docs := node.Documents()
+	docs := node.Taken()
 	byIndex := map[string]int{}
 	for _, d := range docs {
 		byIndex[d.Index]++
@@ -71,7 +71,7 @@ func TestElasticsearch(t *testing.T) {
 	}
 	// The same alert once more, as after an answer that was lost: it is there already.
 	again := newRoom(t, "elasticsearch", fmt.Sprintf(`elasticsearch_url = %q, api_key = %q`, url, node.APIKey), "").start()
-	if r := again.send("ops", alerts[2])[alerts[2].ID]; r.State != alert.Duplicate || len(node.Documents()) != len(docs) {
+	if r := again.send("ops", alerts[2])[alerts[2].ID]; r.State != alert.Duplicate || len(node.Taken()) != len(docs) {
 		t.Errorf("again: %+v", r)
 	}
 }
@@ -95,7 +95,7 @@ func TestElasticsearchFailureStore(t *testing.T) {
 	if r := rows[fine.ID]; r.State != alert.Delivered {
 		t.Errorf("the other: %+v", r)
 	}
-	for _, d := range node.Documents() {
+	for _, d := range node.Taken() {
 		if d.Index != stream {
 			t.Errorf("a document is in %s", d.Index)
 		}
@@ -117,12 +117,12 @@ func TestElasticsearchProbe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			node.ReadOnly = c.readOnly
-			before := len(node.Documents())
+			before := len(node.Taken())
 			out, err := newRoom(t, "elasticsearch", fmt.Sprintf(`elasticsearch_url = %q, api_key = %q`, url, c.key), "").try("ops", "")
 			if (err == nil) != (c.step == "") || !strings.Contains(out, c.want) || strings.Contains(out, c.key) {
 				t.Errorf("error %v\n%s", err, out)
 			}
-			if c.step != "" && (!strings.Contains(out, `"step":"`+c.step+`","result":"failed"`) || len(node.Documents()) != before) {
+			if c.step != "" && (!strings.Contains(out, `"step":"`+c.step+`","result":"failed"`) || len(node.Taken()) != before) {
 				t.Errorf("want a failure of %s:\n%s", c.step, out)
 			}
 		})

@@ -63,7 +63,7 @@ func TestMattermost(t *testing.T) {
 	if second.Sub(first) < 900*time.Millisecond {
 		t.Errorf("Retry-After was 1 s, the next request came after %v", second.Sub(first))
 	}
-	if n := len(fake.Posts()); n != 1 {
+	if n := len(fake.Taken()); n != 1 {
 		t.Errorf("after an answer that was lost there are %d posts", n)
 	}
 	b.raise(benchAlert(1), benchAlert(2), evil)
@@ -71,7 +71,7 @@ func TestMattermost(t *testing.T) {
 	b.raise(critically(scan(alert.Release, "k")))
 	b.settled("ops", alert.Delivered, 5)
 
-	posts := fake.Posts()
+	posts := fake.Taken()
 	if len(posts) != 2 {
 		t.Fatalf("%d posts: %+v", len(posts), posts)
 	}
@@ -104,7 +104,7 @@ func TestMattermostRefusals(t *testing.T) {
 		}
 		return false
 	})
-	p := fake.Posts()
+	p := fake.Taken()
 	if len(p) != 2 || !strings.Contains(p[0].Message, "A scan") || len(p[0].Attachments) != 0 || p[1].Root != p[0].ID || p[1].Message != "✅ **Scan** · Critical · Ended" {
 		t.Errorf("posts %+v", p)
 	}
@@ -124,7 +124,7 @@ func TestMattermostToken(t *testing.T) {
 // TestMattermostSamples sends every sample alert in both languages, as the test of a recipient does: the stand-in takes all of them.
 func TestMattermostSamples(t *testing.T) {
 	fake := mattermostFake()
-	if want := mattermostRoom(t, fake).samples(mattermostToken); len(fake.Posts()) != want || len(fake.Refused()) != 0 {
-		t.Errorf("%d posts of %d; refused: %q", len(fake.Posts()), want, fake.Refused())
+	if want := mattermostRoom(t, fake).samples(mattermostToken); len(fake.Taken()) != want || len(fake.Refused()) != 0 {
+		t.Errorf("%d posts of %d; refused: %q", len(fake.Taken()), want, fake.Refused())
 	}
 }

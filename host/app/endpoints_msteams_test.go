@@ -28,7 +28,7 @@ func teamsRoom(t testing.TB, fake *msteams.Server) *bed {
 func judged(t *testing.T, fake *msteams.Server) {
 	t.Helper()
 	var cards []string
-	for _, c := range fake.Cards() {
+	for _, c := range fake.Taken() {
 		cards = append(cards, c.JSON)
 	}
 	problems, err := msteams.Validate(t.Context(), cards)
@@ -58,7 +58,7 @@ func TestTeams(t *testing.T) {
 	b.settled("ops", alert.Accepted, 14)
 	b.raise(scan(alert.Release, "k"))
 	b.settled("ops", alert.Accepted, 15)
-	got := fake.Cards()
+	got := fake.Taken()
 	if len(got) != 3 || len(fake.Refused()) > 0 {
 		t.Fatalf("%d cards, want one of ten alerts, one of four and one of the end; refused: %q", len(got), fake.Refused())
 	}
@@ -85,7 +85,7 @@ func TestTeams(t *testing.T) {
 // TestTeamsAnswers has a workflow that says it has enough, one that is turned off, and one that is gone.
 func TestTeamsAnswers(t *testing.T) {
 	fake := &msteams.Server{}
-	fake.Intercept = func(w http.ResponseWriter, n int) bool {
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
 		if n > 1 {
 			return false
 		}
@@ -121,7 +121,7 @@ func TestTeamsSamples(t *testing.T) {
 	if out, err := b.try("ops", all[len(all)-1].Name); err != nil || strings.Contains(out, teamsSig) {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if got := fake.Cards(); len(got) != want || len(fake.Refused()) > 0 {
+	if got := fake.Taken(); len(got) != want || len(fake.Refused()) > 0 {
 		t.Errorf("%d cards of %d; refused: %q", len(got), want, fake.Refused())
 	}
 	judged(t, fake)

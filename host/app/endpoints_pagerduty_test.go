@@ -27,7 +27,8 @@ func TestPagerDuty(t *testing.T) {
 	evil := flowAt(1, at)
 	evil.Title, evil.Message, evil.Interface = "<script>@everyone*_[", strings.Repeat("\"\r\n&<> \u202egnp\x00🚨", 7000), "eth\u202e0\r\nX: y"
 	evil.Flow.Hostname = strings.Repeat("h", 100_000)
-	fake := &pagerduty.Server{Key: pagerdutyKey, Intercept: func(w http.ResponseWriter, n int) bool {
+	fake := &pagerduty.Server{Key: pagerdutyKey}
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
 		switch n {
 		case 1:
 			w.Header().Set("Retry-After", "1")
@@ -36,7 +37,7 @@ func TestPagerDuty(t *testing.T) {
 			http.Error(w, `{"status":"error","message":"Internal Server Error"}`, http.StatusInternalServerError)
 		}
 		return n <= 2
-	}}
+	}
 	b := pagerdutyRoom(t, fake).start()
 	begin := scanAt(alert.Engage, at)
 	b.raise(begin, flowAt(0, at), evil)
@@ -47,7 +48,7 @@ func TestPagerDuty(t *testing.T) {
 			t.Errorf("the engage is known as %q, want %q", r.ProviderID, begin.Key)
 		}
 	}
-	alerts := fake.Alerts()
+	alerts := fake.Taken()
 	if len(alerts) != 3 || fake.Dropped() != 0 {
 		t.Fatalf("%d alerts, %d resolves dropped", len(alerts), fake.Dropped())
 	}
@@ -74,7 +75,7 @@ func TestPagerDuty(t *testing.T) {
 func TestPagerDutySamples(t *testing.T) {
 	fake := &pagerduty.Server{Key: pagerdutyKey}
 	pagerdutyRoom(t, fake).samples(pagerdutyKey)
-	for _, a := range fake.Alerts() {
+	for _, a := range fake.Taken() {
 		if a.Payload.Severity != "info" {
 			t.Errorf("a test pages with %+v", a.Event)
 		}
@@ -91,8 +92,8 @@ func TestPagerDutyKey(t *testing.T) {
 		t.Errorf("got %v, %s", err, out)
 	}
 	fake.Key = pagerdutyKey
-	if out, err := b.tryEndpoint("pagerduty"); err != nil || len(fake.Changes()) != 1 || len(fake.Alerts()) != 0 {
-		t.Errorf("got %v, %d changes, %d alerts, %s", err, len(fake.Changes()), len(fake.Alerts()), out)
+	if out, err := b.tryEndpoint("pagerduty"); err != nil || len(fake.Changes()) != 1 || len(fake.Taken()) != 0 {
+		t.Errorf("got %v, %d changes, %d alerts, %s", err, len(fake.Changes()), len(fake.Taken()), out)
 	}
 	fake.Key = strings.Repeat("x", 32)
 	b.start().raise(flowAt(0, time.Now()))

@@ -36,7 +36,7 @@ var slackDeaf = recipientTOML("deaf", "slack", `channel = "C0000000002"`)
 func TestSlack(t *testing.T) {
 	fake := slackFake()
 	var firstAt, secondAt time.Time
-	fake.Intercept = func(w http.ResponseWriter, _ string, n int) bool {
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
 		switch n {
 		case 1:
 			firstAt = time.Now()
@@ -65,7 +65,7 @@ func TestSlack(t *testing.T) {
 	b.settled("ops", alert.Delivered, 5)
 
 	edited, shared, everything := 0, 0, ""
-	for _, m := range fake.Messages() {
+	for _, m := range fake.Taken() {
 		edited += m.Edited
 		headers := 0
 		for _, block := range m.Blocks {
@@ -94,7 +94,7 @@ func TestSlack(t *testing.T) {
 func TestSlackWithoutEdits(t *testing.T) {
 	fake := slackFake()
 	fake.NoEdits = true
-	fake.Intercept = func(w http.ResponseWriter, method string, n int) bool {
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
 		if n == 1 {
 			_, _ = io.WriteString(w, `{"ok":false,"error":"msg_blocks_too_long"}`)
 		}
@@ -105,7 +105,7 @@ func TestSlackWithoutEdits(t *testing.T) {
 	b.settled("ops", alert.Delivered, 1)
 	b.raise(scan(alert.Release, "k"))
 	b.settled("ops", alert.Delivered, 2)
-	m := fake.Messages()
+	m := fake.Taken()
 	if len(m) != 2 || len(m[0].Blocks) != 0 || !strings.Contains(m[0].Text, "A scan.") || m[1].Thread != m[0].TS || !m[1].Broadcast {
 		t.Errorf("messages %+v", m)
 	}
@@ -116,10 +116,10 @@ func TestSlackWithoutEdits(t *testing.T) {
 func TestSlackWebhook(t *testing.T) {
 	fake := slackFake()
 	gone := false
-	fake.Intercept = func(w http.ResponseWriter, method string, n int) bool {
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request, n int) bool {
 		switch {
-		case method != "webhook":
-			t.Errorf("the webhook's plug-in calls %s", method)
+		case r.URL.Path != fake.Hook:
+			t.Errorf("the webhook's plug-in calls %s", r.URL.Path)
 		case n == 2:
 			http.Error(w, "rollup_error", http.StatusInternalServerError)
 			return true
@@ -132,7 +132,7 @@ func TestSlackWebhook(t *testing.T) {
 	b := newRoom(t, "slack", fmt.Sprintf("slack_webhook = %q, slack_sender_username = \"tocsin\"", serving(t, fake)+fake.Hook), "").unlimited().start()
 	b.raise(scan(alert.Engage, "k"), benchAlert(1), benchAlert(4))
 	b.settled("ops", alert.Delivered, 3)
-	m := fake.Messages()
+	m := fake.Taken()
 	if len(m) != 1 || m[0].Username != "tocsin" || strings.Count(m[0].Shown(), "\n") < 8 {
 		t.Errorf("messages %+v", m)
 	}
@@ -157,7 +157,7 @@ func TestSlackSamples(t *testing.T) {
 	if _, err := b.try("deaf", ""); err == nil || !strings.Contains(err.Error(), "the bot is not in the channel") {
 		t.Errorf("the test of a channel without the bot: %v", err)
 	}
-	if len(fake.Messages()) != want || len(fake.Refused()) != 0 {
-		t.Errorf("%d messages of %d; refused: %q", len(fake.Messages()), want, fake.Refused())
+	if len(fake.Taken()) != want || len(fake.Refused()) != 0 {
+		t.Errorf("%d messages of %d; refused: %q", len(fake.Taken()), want, fake.Refused())
 	}
 }

@@ -31,13 +31,14 @@ func TestTheHive(t *testing.T) {
 	lost, refused := flowAt(2, at), flowAt(3, at)
 	lost.Title, refused.Title = "Lost answer", "Refused once"
 	refused.Message = strings.Repeat("<script>\u202e@everyone*_[\r\n🚨", 5000)
-	s := &thehive.Server{Intercept: func(w http.ResponseWriter, _ *http.Request, n int) bool {
+	s := &thehive.Server{}
+	s.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
 		if n == 1 {
 			w.Header().Set("Retry-After", "1")
 			thehive.Fail(w, http.StatusTooManyRequests, "TooManyRequests", "slow down")
 		}
 		return n == 1
-	}}
+	}
 	var once atomic.Bool
 	params := hive(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -48,7 +49,7 @@ func TestTheHive(t *testing.T) {
 		switch text := string(body); {
 		case strings.Contains(text, "Refused once") && strings.Contains(text, "observables"):
 			thehive.Fail(w, http.StatusBadRequest, "CreateError", "Observable already exists")
-		case strings.Contains(text, "Lost answer") && len(s.Alerts()) > 0 && once.CompareAndSwap(false, true):
+		case strings.Contains(text, "Lost answer") && len(s.Taken()) > 0 && once.CompareAndSwap(false, true):
 			s.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler) // the connection breaks
 		default:
@@ -75,11 +76,11 @@ func TestTheHive(t *testing.T) {
 		t.Errorf("the end: %+v", r)
 	}
 	all := map[string]thehive.Alert{}
-	for _, m := range s.Alerts() {
+	for _, m := range s.Taken() {
 		all[fmt.Sprint(m.Fields["sourceRef"])] = m
 	}
-	if len(all) != 4 || len(s.Alerts()) != 4 {
-		t.Errorf("%d alerts", len(s.Alerts()))
+	if len(all) != 4 || len(s.Taken()) != 4 {
+		t.Errorf("%d alerts", len(s.Taken()))
 	}
 	f := all[flow.ID.String()]
 	kinds := map[string]string{}
@@ -115,12 +116,12 @@ func TestTheHiveProbe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.Permissions = c.may
-			before := len(s.Alerts())
+			before := len(s.Taken())
 			out, err := newRoom(t, "thehive", c.params, c.recipient).try("ops", "")
 			if (err == nil) != (c.step == "") || !strings.Contains(out, c.want) || strings.Contains(out, hiveKey) {
 				t.Errorf("error %v\n%s", err, out)
 			}
-			if c.step != "" && len(s.Alerts()) != before {
+			if c.step != "" && len(s.Taken()) != before {
 				t.Error("the probe made an alert")
 			}
 		})

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,13 @@ const wechatKey = "693a91f6-0000-4bc4-97a0-0ec2sifa5aaa"
 // and far too long ones among them, and one that calls people.
 func TestWeChat(t *testing.T) {
 	at := time.Date(2026, 3, 14, 3, 0, 0, 0, time.UTC)
-	robot := &wecom.Robot{Key: wechatKey, Intercept: func(n int) (int, bool) { return wecom.Busy, n == 1 }}
+	robot := &wecom.Robot{Key: wechatKey}
+	robot.Intercept = func(w http.ResponseWriter, _ *http.Request, n int) bool {
+		if n == 1 {
+			wecom.Say(w, wecom.Busy, "")
+		}
+		return n == 1
+	}
 	b := wechatRoom(t, robot, wechatKey).start()
 	alerts := []*alert.Alert{scanAt(alert.Engage, at), scanAt(alert.Release, at.Add(time.Minute))}
 	for i := range 30 {
@@ -39,7 +46,7 @@ func TestWeChat(t *testing.T) {
 	b.settled("called", alert.Delivered, 1)
 
 	all, called, marked := "", 0, 0
-	posted := robot.Messages()
+	posted := robot.Taken()
 	for _, m := range posted {
 		all += m.Content + "\n"
 		switch {
@@ -79,10 +86,10 @@ func TestWeChat(t *testing.T) {
 // none mentions anybody.
 func TestWeChatSamples(t *testing.T) {
 	robot := &wecom.Robot{Key: wechatKey, Unlimited: true}
-	if want := wechatRoom(t, robot, wechatKey).samples(wechatKey); len(robot.Messages()) != want {
-		t.Errorf("%d messages of %d", len(robot.Messages()), want)
+	if want := wechatRoom(t, robot, wechatKey).samples(wechatKey); len(robot.Taken()) != want {
+		t.Errorf("%d messages of %d", len(robot.Taken()), want)
 	}
-	for _, m := range robot.Messages() {
+	for _, m := range robot.Taken() {
 		if !m.Markdown || len(m.Mentioned) > 0 || strings.ContainsAny(m.Content, "\u202e\x1b\r") {
 			t.Errorf("%+v", m)
 		}
@@ -104,7 +111,7 @@ func TestWeChatKey(t *testing.T) {
 			t.Error("the key is shown")
 		}
 	}
-	if got := robot.Messages(); len(got) != 0 {
+	if got := robot.Taken(); len(got) != 0 {
 		t.Errorf("%+v were posted", got)
 	}
 }

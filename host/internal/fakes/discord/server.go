@@ -4,9 +4,7 @@
 package discord
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +13,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 //go:embed schema.json
 var schemaJSON []byte
+
+// schema gives that of a new message, "post", and of an edit, "patch".
+var schema = standin.Schemas(schemaJSON)
 
 // maxTotal is how many characters all embeds of a message may have together ("Embed Limits" of the documentation).
 const maxTotal = 6000
@@ -56,55 +58,41 @@ type Message struct {
 
 // Server answers one webhook. Use it as an http.Handler. Safe for concurrent use; set the exported fields before.
 type Server struct {
+	standin.Desk[Message]
+
 	ID, Token string
 	Threads   []string // threads of the webhook's channel
 	Forum     bool     // the channel is a forum: every message needs a thread
 	// Count requests are taken in each Window; Count 0 means any number.
 	Count  int
 	Window time.Duration
-	// Intercept, if set, may answer a request itself, to play an outage, and then returns true; n counts requests from 1.
-	Intercept func(w http.ResponseWriter, r *http.Request, n int) bool
 
-	mu       sync.Mutex // mu guards what follows
-	calls    int
+	// Under With:
 	invalid  int // answers 401, 403 and 429: 10,000 of them in ten minutes ban an address
 	after404 int
 	deleted  bool
 	begun    time.Time // of the rate limit's window
 	left     int
-	messages []Message
 	next     uint64
 }
 
 // Path is the path of the webhook's URL.
 func (s *Server) Path() string { return "/api/webhooks/" + s.ID + "/" + s.Token }
 
-// Messages gives a copy of what was taken so far, in order.
-func (s *Server) Messages() []Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.messages)
-}
-
 // Delete removes the webhook, as a person can: from now on it answers 404.
-func (s *Server) Delete() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deleted = true
-}
+func (s *Server) Delete() { s.With(func(*[]Message) { s.deleted = true }) }
 
 // Remove deletes a message, as a person can.
 func (s *Server) Remove(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.messages = slices.DeleteFunc(s.messages, func(m Message) bool { return m.ID == id })
+	s.With(func(list *[]Message) {
+		*list = slices.DeleteFunc(*list, func(m Message) bool { return m.ID == id })
+	})
 }
 
-// Counts tells the requests so far, those that count towards a ban, and those made after the first 404 for a deleted webhook.
-func (s *Server) Counts() (calls, invalid, after404 int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls, s.invalid, s.after404
+// Counts tells the requests that count towards a ban, and those made after the first 404 for a deleted webhook.
+func (s *Server) Counts() (invalid, after404 int) {
+	s.With(func(*[]Message) { invalid, after404 = s.invalid, s.after404 })
+	return invalid, after404
 }
 
 // Fail writes an error as the service does. Detail is the tree of refused fields, or nil.
@@ -113,25 +101,19 @@ func Fail(w http.ResponseWriter, status, code int, message string, detail any) {
 	if detail != nil {
 		body["errors"] = detail
 	}
-	write(w, status, body)
-}
-
-func write(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client is gone: nobody to tell
+	standin.Answer(w, status, body)
 }
 
 var route = regexp.MustCompile(`^/api/(?:v[0-9]+/)?webhooks/([0-9]+)/([A-Za-z0-9_-]+)(?:/messages/([0-9]+))?$`)
 
 // ServeHTTP answers the webhook's URL and those of its messages.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls++
-	if s.Intercept != nil && s.Intercept(w, r, s.calls) {
-		return
+	if s.Open(w, r) {
+		s.With(func(list *[]Message) { s.serve(w, r, list) })
 	}
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, list *[]Message) {
 	part := route.FindStringSubmatch(r.URL.Path)
 	switch {
 	case part == nil:
@@ -152,14 +134,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.Method == http.MethodGet && part[3] == "":
-		write(w, http.StatusOK, map[string]any{
+		standin.Answer(w, http.StatusOK, map[string]any{
 			"application_id": nil, "avatar": nil, "channel_id": "1200000000000000001", "guild_id": "1000000000000000001",
 			"id": s.ID, "name": "alerts", "type": 1, "token": s.Token,
 		})
 	case r.Method == http.MethodPost && part[3] == "":
-		s.post(w, r)
+		s.post(w, r, list)
 	case r.Method == http.MethodPatch && part[3] != "":
-		s.patch(w, r, part[3])
+		s.patch(w, r, *list, part[3])
 	default:
 		Fail(w, http.StatusMethodNotAllowed, 0, "405: Method Not Allowed", nil)
 	}
@@ -186,7 +168,7 @@ func (s *Server) admit(w http.ResponseWriter) bool {
 	s.invalid++
 	h.Set("Retry-After", strconv.Itoa(int(reset)+1))
 	h.Set("X-RateLimit-Scope", "shared")
-	write(w, http.StatusTooManyRequests, map[string]any{"message": "You are being rate limited.", "retry_after": reset, "global": false})
+	standin.Answer(w, http.StatusTooManyRequests, map[string]any{"message": "You are being rate limited.", "retry_after": reset, "global": false})
 	return false
 }
 
@@ -209,20 +191,14 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, def string) (p pay
 		Fail(w, http.StatusBadRequest, 50035, "this stand-in reads application/json only", nil)
 		return p, false
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err != nil {
-		Fail(w, http.StatusBadRequest, 50109, "The request body contains invalid JSON.", nil)
-		return p, false
-	}
-	if bad, ok := errors.AsType[*jsonschema.ValidationError](schemas[def].Validate(doc)); ok {
-		for len(bad.Causes) > 0 {
-			bad = bad.Causes[0]
-		}
+	err = standin.Decode(schema(def), body, &p)
+	if bad, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		bad = standin.Deepest(bad)
 		invalidForm(w, bad.InstanceLocation, "SCHEMA", bad.Error())
 		return p, false
 	}
-	if err := json.Unmarshal(body, &p); err != nil {
-		Fail(w, http.StatusBadRequest, 50109, err.Error(), nil)
+	if err != nil {
+		Fail(w, http.StatusBadRequest, 50109, "The request body contains invalid JSON.", nil)
 		return p, false
 	}
 	total := 0
@@ -271,7 +247,7 @@ func invalidForm(w http.ResponseWriter, at []string, code, message string) {
 	Fail(w, http.StatusBadRequest, 50035, "Invalid Form Body", tree)
 }
 
-func (s *Server) post(w http.ResponseWriter, r *http.Request) {
+func (s *Server) post(w http.ResponseWriter, r *http.Request, list *[]Message) {
 	p, ok := s.read(w, r, "post")
 	if !ok {
 		return
@@ -281,7 +257,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		ID: strconv.FormatUint(1300000000000000000+s.next, 10), Thread: r.URL.Query().Get("thread_id"), Username: p.Username,
 		Content: deref(p.Content), Embeds: p.Embeds, Pings: p.pings(),
 	}
-	s.messages = append(s.messages, m)
+	*list = append(*list, m)
 	if r.URL.Query().Get("wait") != "true" {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -289,13 +265,13 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	s.show(w, &m)
 }
 
-func (s *Server) patch(w http.ResponseWriter, r *http.Request, id string) {
+func (s *Server) patch(w http.ResponseWriter, r *http.Request, list []Message, id string) {
 	p, ok := s.read(w, r, "patch")
 	if !ok {
 		return
 	}
-	for i := range s.messages {
-		m := &s.messages[i]
+	for i := range list {
+		m := &list[i]
 		if m.ID != id || m.Thread != r.URL.Query().Get("thread_id") {
 			continue
 		}
@@ -314,7 +290,7 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, id string) {
 }
 
 func (s *Server) show(w http.ResponseWriter, m *Message) {
-	write(w, http.StatusOK, map[string]any{
+	standin.Answer(w, http.StatusOK, map[string]any{
 		"id": m.ID, "type": 0, "content": m.Content, "channel_id": "1200000000000000001", "webhook_id": s.ID, "tts": false,
 		"embeds": m.Embeds, "flags": 0, "pinned": false, "mention_everyone": len(m.Pings) > 0,
 	})
@@ -329,17 +305,3 @@ func (p *payload) pings() []string {
 	}
 	return mention.FindAllString(deref(p.Content), -1)
 }
-
-// schemas are those of a new message and of an edit.
-var schemas = func() map[string]*jsonschema.Schema {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
-	if err != nil {
-		panic("schema.json: " + err.Error()) // a mistake in this package: its test shows it
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("discord.json", doc); err != nil {
-		panic(err)
-	}
-	return map[string]*jsonschema.Schema{"post": c.MustCompile("discord.json#/$defs/post"), "patch": c.MustCompile("discord.json#/$defs/patch")}
-}()

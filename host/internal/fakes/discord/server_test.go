@@ -1,23 +1,16 @@
 package discord
 
 import (
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/tocsin-net/tocsin/pdk"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 func TestServer(t *testing.T) {
 	s := &Server{ID: "1100000000000000001", Token: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-_", Threads: []string{"77"}}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
 	hook := s.Path()
 	embed := func(fields string) string { return `{"embeds":[{` + fields + `}],"allowed_mentions":{"parse":[]}}` }
 	for _, c := range []struct{ name, method, path, body, want string }{
@@ -43,30 +36,28 @@ func TestServer(t *testing.T) {
 		{"wrong id", "POST", "/api/webhooks/11/b", `{}`, `404 10015`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := do(t, c.method, srv.URL+c.path, c.body); !holds(got, c.want) {
+			if got := do(t, s, c.method, c.path, c.body); !holds(got, c.want) {
 				t.Errorf("answer %s\nwant %s", got, c.want)
 			}
 		})
 	}
-	if got := s.Messages()[0]; got.Edited != 1 || got.Embeds[0].Title != "b" {
+	if got := s.Taken()[0]; got.Edited != 1 || got.Embeds[0].Title != "b" {
 		t.Errorf("the first message is %+v", got)
 	}
-	do(t, "POST", srv.URL+hook, `{"content":"@everyone"}`)
-	if m := s.Messages(); len(m[len(m)-1].Pings) != 1 {
+	do(t, s, "POST", hook, `{"content":"@everyone"}`)
+	if m := s.Taken(); len(m[len(m)-1].Pings) != 1 {
 		t.Errorf("a mention was not noticed: %+v", m[len(m)-1])
 	}
 }
 
 func TestRateLimit(t *testing.T) {
 	s := &Server{ID: "11", Token: "t", Count: 2, Window: time.Hour}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
 	for i, want := range []string{"204", "204", `429 "retry_after":3599.`} {
-		if got := do(t, "POST", srv.URL+s.Path(), `{"content":"a"}`); !holds(got, want) {
+		if got := do(t, s, "POST", s.Path(), `{"content":"a"}`); !holds(got, want) {
 			t.Errorf("request %d: %s, want %s", i, got, want)
 		}
 	}
-	if _, invalid, _ := s.Counts(); invalid != 1 {
+	if invalid, _ := s.Counts(); invalid != 1 {
 		t.Errorf("%d invalid requests, want 1", invalid)
 	}
 }
@@ -74,31 +65,15 @@ func TestRateLimit(t *testing.T) {
 // TestVectors has the service take every request that the plug-in's vectors expect.
 func TestVectors(t *testing.T) {
 	s := &Server{ID: "11", Token: "t", Threads: []string{"77", "1234567890123456789"}}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	files, err := filepath.Glob("../../../../plugins/discord/testdata/vectors/render-*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal("there are no vectors", err)
-	}
-	for _, file := range files {
-		var v struct {
-			Output struct{ Requests []pdk.Request }
-		}
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, &v); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range v.Output.Requests {
-			got := do(t, r.HTTP.Method, srv.URL+strings.Replace(r.HTTP.URL, "tocsin-secret-11", s.Path(), 1), r.HTTP.Body)
+	for _, v := range standin.Vectors(t, "discord") {
+		for _, r := range v.Requests {
+			got := do(t, s, r.HTTP.Method, strings.Replace(r.HTTP.URL[strings.Index(r.HTTP.URL, "tocsin-secret-11"):], "tocsin-secret-11", s.Path(), 1), r.HTTP.Body)
 			if !holds(got, "200") && (r.Note != "edit" || !holds(got, "404 10008")) { // there is nothing to edit here
-				t.Errorf("%s: %s", filepath.Base(file), got)
+				t.Errorf("%s: %s", v.File, got)
 			}
 		}
 	}
-	for _, m := range s.Messages() {
+	for _, m := range s.Taken() {
 		if len(m.Pings) > 0 {
 			t.Errorf("%v are mentioned by %q", m.Pings, m.Content)
 		}
@@ -111,21 +86,8 @@ func holds(got, want string) bool {
 	return strings.HasPrefix(got, status) && strings.Contains(got, text)
 }
 
-func do(t *testing.T, method, url, body string) string {
+func do(t *testing.T, s *Server, method, path, body string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.Status[:3] + " " + string(b)
+	status, answer := standin.Ask(t, s, method, path, body)
+	return fmt.Sprint(status, " ", answer)
 }

@@ -12,7 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 
 	"github.com/tocsin-net/tocsin/host/internal/fakes/ecs"
 )
@@ -26,6 +27,8 @@ type Document struct {
 
 // Server answers for one node. Use it as an http.Handler. Set its fields before that. Safe for concurrent use.
 type Server struct {
+	standin.Desk[Document]
+
 	// APIKey, or User and Password, are asked for; without either everybody may write.
 	APIKey, User, Password string
 	// Streams are the data streams that there are; FailureStore says that they keep what they cannot map.
@@ -37,30 +40,19 @@ type Server struct {
 	Any bool
 	// Mappings give fields another type than the schema does, so that documents conflict with them.
 	Mappings map[string]string
-	// Intercept, if set, may answer a request itself and then returns true; n counts requests to _bulk from 1. Item may answer
-	// for one document: a status other than 0 is its fate.
-	Intercept func(w http.ResponseWriter, n int) bool
-	Item      func(id string, n int) (status int, kind, reason string)
+	// Item, if set, may answer for one document of the n-th request to _bulk: a status other than 0 is its fate.
+	Item func(id string, n int) (status int, kind, reason string)
 
-	mu    sync.Mutex // mu guards what follows
+	// Under With:
 	bulks int
-	sizes []int // documents in each bulk request
-	docs  []Document
+	sizes []int              // documents in each bulk request
 	there map[[2]string]bool // index and id of what is in an index
 }
 
-// Documents gives a copy of what was taken so far, in order.
-func (s *Server) Documents() []Document {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.docs)
-}
-
 // Bulks gives the number of documents in each request to _bulk so far.
-func (s *Server) Bulks() []int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.sizes)
+func (s *Server) Bulks() (out []int) {
+	s.With(func(*[]Document) { out = slices.Clone(s.sizes) })
+	return out
 }
 
 // Fail writes an error as the service does.
@@ -74,13 +66,14 @@ func Fail(w http.ResponseWriter, status int, kind, reason string) {
 
 func write(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("X-Elastic-Product", "Elasticsearch")
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client is gone: nobody to tell
+	standin.Answer(w, status, v)
 }
 
 // ServeHTTP answers GET /, /_security/_authenticate, /_security/user/_has_privileges and /_bulk.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.Open(w, r) {
+		return
+	}
 	if !s.knows(r) {
 		w.Header().Set("WWW-Authenticate", `ApiKey, Basic realm="security", charset="UTF-8"`)
 		Fail(w, http.StatusUnauthorized, "security_exception", "unable to authenticate with provided credentials and anonymous access is not allowed for this request")
@@ -97,7 +90,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /_security/user/_has_privileges":
 		s.hasPrivileges(w, r)
 	case "POST /_bulk", "PUT /_bulk":
-		s.bulk(w, r)
+		s.With(func(docs *[]Document) { s.bulk(w, r, docs) })
 	default:
 		Fail(w, http.StatusBadRequest, "illegal_argument_exception", fmt.Sprintf("no handler found for uri [%s] and method [%s]", r.URL.Path, r.Method))
 	}
@@ -152,13 +145,8 @@ type action struct {
 	} `json:"create"`
 }
 
-func (s *Server) bulk(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Server) bulk(w http.ResponseWriter, r *http.Request, docs *[]Document) {
 	s.bulks++
-	if s.Intercept != nil && s.Intercept(w, s.bulks) {
-		return
-	}
 	refuse := func(format string, args ...any) {
 		Fail(w, http.StatusBadRequest, "illegal_argument_exception", fmt.Sprintf(format, args...))
 	}
@@ -192,7 +180,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request) {
 			refuse("Malformed action/metadata line [%d], expected a create: %v", i+1, err)
 			return
 		}
-		item := s.create(a.Create.Index, a.Create.ID, lines[i+1])
+		item := s.create(docs, a.Create.Index, a.Create.ID, lines[i+1])
 		failed = failed || item["error"] != nil
 		items = append(items, map[string]any{"create": item})
 	}
@@ -248,8 +236,8 @@ func filter(v any, paths []string) any {
 // indexName follows the rules for names of indexes; those of Elasticsearch allow a little more.
 var indexName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,254}$`)
 
-// create stores one document, or says why not. The caller holds mu.
-func (s *Server) create(index, id string, line []byte) map[string]any {
+// create stores one document, or says why not.
+func (s *Server) create(docs *[]Document, index, id string, line []byte) map[string]any {
 	item := map[string]any{"_index": index, "_id": id}
 	no := func(status int, kind, format string, args ...any) map[string]any {
 		item["status"] = status
@@ -288,7 +276,7 @@ func (s *Server) create(index, id string, line []byte) map[string]any {
 		doc.Failure = true
 		item["failure_store"] = "used"
 	}
-	s.docs = append(s.docs, doc)
+	*docs = append(*docs, doc)
 	if s.there == nil {
 		s.there = map[[2]string]bool{}
 	}

@@ -1,60 +1,32 @@
 package elasticsearch
 
 import (
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/tocsin-net/tocsin/pdk"
-	"github.com/tocsin-net/tocsin/pdk/spec"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 func ask(t *testing.T, s *Server, method, path, contentType, body string) (int, string) {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", contentType)
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	got, err := io.ReadAll(w.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w.Code, string(got)
+	return standin.Ask(t, s, method, path, body, "Content-Type", contentType)
 }
 
 // TestVectors has the node take every document of the plug-in's vectors: they are what the schema allows.
 func TestVectors(t *testing.T) {
-	all, err := spec.ReadVectors(os.DirFS("../../../../plugins/elasticsearch/testdata/vectors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, v := range all {
-		if v.Function != "render" {
-			continue
-		}
-		var out pdk.RenderOutput
-		if err := out.DecodeJSON(v.Output); err != nil {
-			t.Fatal(err)
-		}
-		q := out.Requests[0].HTTP
+	for _, v := range standin.Vectors(t, "elasticsearch") {
+		q := v.Requests[0].HTTP
 		path := q.URL[strings.Index(q.URL, "/_bulk"):]
 		s := &Server{Any: strings.Contains(v.File, "ntopng"), Streams: []string{"logs-ntopng.alerts-default", "logs-alerts-pisa"}}
 		status, answer := ask(t, s, q.Method, path, "application/x-ndjson", q.Body)
-		if status != http.StatusOK || strings.Contains(answer, "error\"") || len(s.Documents()) != strings.Count(q.Body, "\n")/2 {
+		if status != http.StatusOK || strings.Contains(answer, "error\"") || len(s.Taken()) != strings.Count(q.Body, "\n")/2 {
 			t.Errorf("%s: status %d, %s", v.File, status, answer)
 		}
-		n++
 		// The same once more changes nothing.
-		if _, again := ask(t, s, q.Method, path, "application/x-ndjson", q.Body); strings.Count(again, `"status":409`) != len(s.Documents()) {
+		if _, again := ask(t, s, q.Method, path, "application/x-ndjson", q.Body); strings.Count(again, `"status":409`) != len(s.Taken()) {
 			t.Errorf("%s again: %s", v.File, again)
 		}
-	}
-	if n == 0 {
-		t.Error("no vectors")
 	}
 }
 
@@ -98,7 +70,7 @@ func TestFailureStoreAndLogIn(t *testing.T) {
 	}
 	s.User = ""
 	body := `{"create":{"_index":"logs-a-b","_id":"1"}}` + "\n" + `{"@timestamp":"2026-03-14T09:26:53Z","source":{"ip":"x"}}` + "\n"
-	if _, got := ask(t, s, "POST", "/_bulk", "application/x-ndjson", body); !strings.Contains(got, `"failure_store":"used"`) || !s.Documents()[0].Failure {
+	if _, got := ask(t, s, "POST", "/_bulk", "application/x-ndjson", body); !strings.Contains(got, `"failure_store":"used"`) || !s.Taken()[0].Failure {
 		t.Error(got)
 	}
 	s.ReadOnly = true

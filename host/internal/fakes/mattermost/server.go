@@ -5,20 +5,18 @@
 package mattermost
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // The limits of a post in characters (server/public/model/post.go).
@@ -30,19 +28,7 @@ const (
 //go:embed requests.schema.json
 var requests []byte
 
-// schemas holds the compiled schema of each request by its name in requests.schema.json.
-var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
-	const file = "https://tocsin.invalid/mattermost.json"
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(requests))
-	c := jsonschema.NewCompiler()
-	if err == nil {
-		err = c.AddResource(file, doc)
-	}
-	if err != nil {
-		panic("mattermost: requests.schema.json: " + err.Error()) // it is part of the program
-	}
-	return map[string]*jsonschema.Schema{"post": c.MustCompile(file + "#/$defs/post"), "patch": c.MustCompile(file + "#/$defs/patch")}
-})
+var schema = standin.Schemas(requests)
 
 // Post is a post the server took.
 type Post struct {
@@ -70,34 +56,15 @@ type Channel struct {
 
 // Server answers for one bot. Use it as an http.Handler. Safe for concurrent use; its fields are not changed after the first request.
 type Server struct {
+	standin.Desk[Post]
+
 	Token    string
 	Channels []Channel
 	// NoEdits lets nobody edit a post, as a server can be set; NoPriority has message priorities switched off.
 	NoEdits, NoPriority bool
-	// Intercept, if set, may answer a call itself (to play an outage or a rate limit) and then returns true; n counts calls from 1.
-	Intercept func(w http.ResponseWriter, r *http.Request, n int) bool
 	// After, if set, is called when a call was done and before it is answered, with how many posts there are; if it returns true the
 	// answer is lost.
 	After func(posts int) bool
-
-	mu      sync.Mutex // mu guards what follows
-	calls   int
-	posts   []Post
-	refused []string
-}
-
-// Posts gives a copy of what was taken so far, in order.
-func (s *Server) Posts() []Post {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Post(nil), s.posts...)
-}
-
-// Refused gives the errors that were answered, in order.
-func (s *Server) Refused() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.refused...)
 }
 
 // failure is the server's AppError.
@@ -121,11 +88,7 @@ func noPermission() *failure {
 
 // ServeHTTP answers /api/v4/users/me, channels/ID, posts and posts/ID/patch.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.calls++
-	n := s.calls
-	s.mu.Unlock()
-	if s.Intercept != nil && s.Intercept(w, r, n) {
+	if !s.Open(w, r) {
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -134,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, answer, err := s.call(r, body)
-	if s.After != nil && s.After(len(s.Posts())) {
+	if s.After != nil && s.After(len(s.Taken())) {
 		panic(http.ErrAbortHandler) // the connection breaks
 	}
 	if err != nil {
@@ -142,14 +105,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.As(err, &f) {
 			f = fail(http.StatusInternalServerError, "app.error", err.Error())
 		}
-		s.mu.Lock()
-		s.refused = append(s.refused, f.Error())
-		s.mu.Unlock()
+		s.Refuse("%v", f)
 		status, answer = f.Status, f
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // the client is gone: nobody to tell
+	standin.Answer(w, status, answer)
 }
 
 func (s *Server) call(r *http.Request, body []byte) (int, any, error) {
@@ -214,15 +173,8 @@ type content struct {
 
 // read checks the form of a post or a patch.
 func read(kind string, body []byte) (*content, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err == nil {
-		err = schemas()[kind].Validate(doc)
-	}
 	c := &content{}
-	if err == nil {
-		err = json.Unmarshal(body, c)
-	}
-	if err != nil {
+	if err := standin.Decode(schema(kind), body, c); err != nil {
 		return nil, fail(http.StatusBadRequest, "api.context.invalid_body_param.app_error", "Invalid or missing post in request body: "+strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	if c.Message != nil && utf8.RuneCountInString(*c.Message) > maxMessage {
@@ -277,38 +229,37 @@ func (s *Server) create(body []byte) (int, any, error) {
 	case c.Metadata.Priority != nil && c.Root != "":
 		return 0, nil, fail(http.StatusBadRequest, "api.post.post_priority.priority_post_only_allowed_for_root_post.request_error", "Only root posts have a priority.")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	p := Post{Channel: c.Channel, Root: c.Root, Message: *c.Message, pending: c.Pending}
-	if c.Root != "" {
-		if i := s.find(c.Root); i < 0 || s.posts[i].Root != "" {
-			return 0, nil, fail(http.StatusBadRequest, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
-		}
-	}
-	for i := range s.posts {
-		if c.Pending != "" && s.posts[i].pending == c.Pending {
-			return http.StatusCreated, s.posts[i].answer(), nil
-		}
-	}
 	if c.Props != nil {
 		p.Attachments = c.Props.Attachments
 	}
 	if c.Metadata.Priority != nil {
 		p.Priority = c.Metadata.Priority.Priority
 	}
-	p.ID = fmt.Sprintf("p%025d", len(s.posts)+1)
-	s.posts = append(s.posts, p)
-	return http.StatusCreated, p.answer(), nil
+	s.With(func(posts *[]Post) {
+		if c.Root != "" {
+			if root := find(*posts, c.Root); root == nil || root.Root != "" {
+				err = fail(http.StatusBadRequest, "api.post.create_post.root_id.app_error", "Invalid RootId parameter.")
+				return
+			}
+		}
+		if i := slices.IndexFunc(*posts, func(old Post) bool { return c.Pending != "" && old.pending == c.Pending }); i >= 0 {
+			p = (*posts)[i]
+			return
+		}
+		p.ID = fmt.Sprintf("p%025d", len(*posts)+1)
+		*posts = append(*posts, p)
+	})
+	return http.StatusCreated, p.answer(), err
 }
 
-// find is called with mu held.
-func (s *Server) find(id string) int {
-	for i := range s.posts {
-		if s.posts[i].ID == id {
-			return i
+func find(posts []Post, id string) *Post {
+	for i := range posts {
+		if posts[i].ID == id {
+			return &posts[i]
 		}
 	}
-	return -1
+	return nil
 }
 
 func (s *Server) patch(id string, body []byte) (int, any, error) {
@@ -316,24 +267,27 @@ func (s *Server) patch(id string, body []byte) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := s.find(id)
-	switch {
-	case i < 0: // the server hides whether there is such a post
-		return 0, nil, noPermission()
-	case s.NoEdits:
-		return 0, nil, fail(http.StatusBadRequest, "api.post.update_post.permissions_time_limit.app_error", "Post edit is only allowed for 0 seconds.")
-	}
-	p := &s.posts[i]
-	if c.Message != nil {
-		p.Message = *c.Message
-	}
-	if c.Props != nil { // all of them are replaced
-		p.Attachments = c.Props.Attachments
-	}
-	p.Edited++
-	return http.StatusOK, p.answer(), nil
+	var answer any
+	s.With(func(posts *[]Post) {
+		p := find(*posts, id)
+		switch {
+		case p == nil: // the server hides whether there is such a post
+			err = noPermission()
+			return
+		case s.NoEdits:
+			err = fail(http.StatusBadRequest, "api.post.update_post.permissions_time_limit.app_error", "Post edit is only allowed for 0 seconds.")
+			return
+		}
+		if c.Message != nil {
+			p.Message = *c.Message
+		}
+		if c.Props != nil { // all of them are replaced
+			p.Attachments = c.Props.Attachments
+		}
+		p.Edited++
+		answer = p.answer()
+	})
+	return http.StatusOK, answer, err
 }
 
 func (p *Post) answer() map[string]any {

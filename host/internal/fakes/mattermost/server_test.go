@@ -1,11 +1,11 @@
 package mattermost
 
 import (
-	"io"
-	"net/http"
-	"net/http/httptest"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 const (
@@ -16,10 +16,8 @@ const (
 )
 
 func TestServer(t *testing.T) {
-	srv := httptest.NewServer(&Server{Token: token, Channels: []Channel{{ID: town, Member: true}, {ID: old, Member: true, Archived: true}, {ID: other}}})
-	defer srv.Close()
-	off := httptest.NewServer(&Server{Token: token, NoPriority: true, Channels: []Channel{{ID: town, Member: true}}})
-	defer off.Close()
+	s := &Server{Token: token, Channels: []Channel{{ID: town, Member: true}, {ID: old, Member: true, Archived: true}, {ID: other}}}
+	off := &Server{Token: token, NoPriority: true, Channels: []Channel{{ID: town, Member: true}}}
 	const first, nobody = "p0000000000000000000000001", "p0000000000000000000000099"
 	in := func(channel, rest string) string { return `{"channel_id":"` + channel + `",` + rest + `}` }
 	for _, c := range []struct{ name, method, path, body, want string }{
@@ -54,34 +52,21 @@ func TestServer(t *testing.T) {
 		{"another call", "GET", "teams", "", `404 {"id":"api.context.404.app_error"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := ask(t, srv.URL, token, c.method, c.path, c.body); !strings.Contains(got, c.want) {
+			if got := ask(t, s, token, c.method, c.path, c.body); !strings.Contains(got, c.want) {
 				t.Errorf("answer %s\nwant %s", got, c.want)
 			}
 		})
 	}
-	if got := ask(t, srv.URL, "x", "GET", "users/me", ""); !strings.HasPrefix(got, `401 {"id":"api.context.session_expired.app_error"`) {
+	if got := ask(t, s, "x", "GET", "users/me", ""); !strings.HasPrefix(got, `401 {"id":"api.context.session_expired.app_error"`) {
 		t.Errorf("without the token: %s", got)
 	}
-	if got := ask(t, off.URL, token, "POST", "posts", in(town, `"message":"a","metadata":{"priority":{"priority":"urgent"}}`)); !strings.Contains(got, "priority_post_not_allowed_for_user") {
+	if got := ask(t, off, token, "POST", "posts", in(town, `"message":"a","metadata":{"priority":{"priority":"urgent"}}`)); !strings.Contains(got, "priority_post_not_allowed_for_user") {
 		t.Errorf("with priorities switched off: %s", got)
 	}
 }
 
-func ask(t *testing.T, base, token, method, path, body string) string {
+func ask(t *testing.T, s *Server, token, method, path, body string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, base+"/api/v4/"+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.Status[:4] + string(got)
+	status, answer := standin.Ask(t, s, method, "/api/v4/"+path, body, "Authorization", "Bearer "+token)
+	return fmt.Sprint(status, " ", answer)
 }

@@ -1,17 +1,14 @@
 package msteams
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/tocsin-net/tocsin/pdk"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 const run = `{"type":"RichTextBlock","inlines":[{"type":"TextRun","text":"a"}]}`
@@ -22,9 +19,7 @@ func card(body string) string {
 
 func TestServer(t *testing.T) {
 	s := &Server{Sig: "k"}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	hook := s.URL(srv.URL)
+	hook := s.URL("")
 	for _, c := range []struct{ name, url, body, want string }{
 		{"taken", hook, card(run), "202"},
 		{"nested", hook, card(`{"type":"Container","style":"attention","items":[` + run + `]}`), "202"},
@@ -37,21 +32,16 @@ func TestServer(t *testing.T) {
 		{"too large", hook, card(strings.Repeat(run+",", 400) + run), "413"},
 		{"cut off", hook, card(run)[:100], "400 InvalidRequestContent"},
 		{"wrong key", hook + "x", card(run), "401 DirectApi"},
-		{"elsewhere", srv.URL, card(run), "404 WorkflowNotFound"},
+		{"elsewhere", "/", card(run), "404 WorkflowNotFound"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			resp, err := http.Post(c.url, "application/json", strings.NewReader(c.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			got, err := io.ReadAll(resp.Body)
-			if status, text, _ := strings.Cut(c.want, " "); err != nil || resp.Status[:3] != status || !strings.Contains(string(got), text) {
-				t.Errorf("%s %s %v, want %s", resp.Status, got, err, c.want)
+			status, text, _ := strings.Cut(c.want, " ")
+			if got, answer := standin.Ask(t, s, http.MethodPost, c.url, c.body); strconv.Itoa(got) != status || !strings.Contains(answer, text) {
+				t.Errorf("%d %s, want %s", got, answer, c.want)
 			}
 		})
 	}
-	if got := s.Cards(); len(got) != 2 || got[1].Style[0] != "attention" || got[1].Lines[0] != "a" {
+	if got := s.Taken(); len(got) != 2 || got[1].Style[0] != "attention" || got[1].Lines[0] != "a" {
 		t.Errorf("taken: %+v", got)
 	}
 }
@@ -59,36 +49,15 @@ func TestServer(t *testing.T) {
 // TestVectors has the workflow, and npm's adaptivecards, take every request that the plug-in's vectors expect.
 func TestVectors(t *testing.T) {
 	s := &Server{Sig: "k"}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	files, err := filepath.Glob("../../../../plugins/msteams/testdata/vectors/render-*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal("there are no vectors", err)
-	}
-	for _, file := range files {
-		var v struct {
-			Output struct{ Requests []pdk.Request }
-		}
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, &v); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range v.Output.Requests {
-			resp, err := http.Post(s.URL(srv.URL), "application/json", strings.NewReader(r.HTTP.Body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusAccepted || len(r.HTTP.Body) > 20_000 {
-				t.Errorf("%s, %d bytes: %s %q", filepath.Base(file), len(r.HTTP.Body), resp.Status, s.Refused())
+	for _, v := range standin.Vectors(t, "msteams") {
+		for _, r := range v.Requests {
+			if status, answer := standin.Ask(t, s, http.MethodPost, s.URL(""), r.HTTP.Body); status != http.StatusAccepted || len(r.HTTP.Body) > 20_000 {
+				t.Errorf("%s, %d bytes: %d %s", v.File, len(r.HTTP.Body), status, answer)
 			}
 		}
 	}
 	var cards []string
-	for _, c := range s.Cards() {
+	for _, c := range s.Taken() {
 		cards = append(cards, c.JSON)
 	}
 	validated(t, cards, "")

@@ -4,17 +4,18 @@
 package pagerduty
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // What an event may have: the length of a routing key in characters, and of the whole in bytes.
@@ -29,24 +30,11 @@ var eventText []byte
 //go:embed change.schema.json
 var changeText []byte
 
-// The schemas of the two kinds of events, compiled when the first arrives.
+// The schemas of the two kinds of events.
 var (
-	eventSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile(eventText) })
-	changeSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile(changeText) })
+	eventSchema  = standin.Schemas(eventText)
+	changeSchema = standin.Schemas(changeText)
 )
-
-func compile(text []byte) (*jsonschema.Schema, error) {
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	const name = "mem:///schema.json"
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource(name, value); err != nil {
-		return nil, err
-	}
-	return c.Compile(name)
-}
 
 // Event is an event as it was sent.
 type Event struct {
@@ -76,56 +64,37 @@ type Alert struct {
 
 // Server answers the Events API for one integration. Use it as an http.Handler. Safe for concurrent use.
 type Server struct {
+	standin.Desk[Alert]
+
 	Key string // the integration's key, 32 characters
-	// Intercept, if set, may answer the n-th request itself (to play an outage or a rate limit) and then returns true.
-	Intercept func(w http.ResponseWriter, n int) bool
 
-	mu      sync.Mutex // mu guards what follows
-	n       int
-	alerts  []*Alert
-	dropped int // resolves without an open alert
-	changes []Event
-}
-
-// Alerts gives a copy of the alerts there ever were, in order.
-func (s *Server) Alerts() []Alert {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]Alert, len(s.alerts))
-	for i, a := range s.alerts {
-		out[i] = *a
-	}
-	return out
+	n       atomic.Int64 // events without a key of their own
+	dropped int          // under With: resolves without an open alert
+	changes []Event      // under With
 }
 
 // Changes gives a copy of the change events.
-func (s *Server) Changes() []Event {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Event(nil), s.changes...)
+func (s *Server) Changes() (out []Event) {
+	s.With(func(*[]Alert) { out = slices.Clone(s.changes) })
+	return out
 }
 
 // Dropped counts the resolves for which no alert was open.
-func (s *Server) Dropped() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.dropped
+func (s *Server) Dropped() (n int) {
+	s.With(func(*[]Alert) { n = s.dropped })
+	return n
 }
 
 // ServeHTTP answers /v2/enqueue and /v2/change/enqueue.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.n++
-	n := s.n
-	s.mu.Unlock()
-	if s.Intercept != nil && s.Intercept(w, n) {
+	if !s.Open(w, r) {
 		return
 	}
-	schema, change := eventSchema, false
+	schema, change := eventSchema(""), false
 	switch {
 	case r.URL.Path == "/v2/enqueue":
 	case r.URL.Path == "/v2/change/enqueue":
-		schema, change = changeSchema, true
+		schema, change = changeSchema(""), true
 	default:
 		http.NotFound(w, r)
 		return
@@ -136,7 +105,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if err != nil {
-		answer(w, http.StatusRequestEntityTooLarge, map[string]any{"status": "invalid event", "message": "Event is too large"})
+		standin.Answer(w, http.StatusRequestEntityTooLarge, map[string]any{"status": "invalid event", "message": "Event is too large"})
 		return
 	}
 	e, problems := check(schema, body)
@@ -152,71 +121,52 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if change {
-		s.mu.Lock()
-		s.changes = append(s.changes, e)
-		s.mu.Unlock()
-		answer(w, http.StatusAccepted, map[string]any{"status": "success", "message": "Change event processed"})
+		s.With(func(*[]Alert) { s.changes = append(s.changes, e) })
+		standin.Answer(w, http.StatusAccepted, map[string]any{"status": "success", "message": "Change event processed"})
 		return
 	}
 	if e.DedupKey == "" {
-		e.DedupKey = fmt.Sprintf("%032x", n)
+		e.DedupKey = fmt.Sprintf("%032x", s.n.Add(1))
 	}
 	s.take(e)
-	answer(w, http.StatusAccepted, map[string]any{"status": "success", "message": "Event processed", "dedup_key": e.DedupKey})
+	standin.Answer(w, http.StatusAccepted, map[string]any{"status": "success", "message": "Event processed", "dedup_key": e.DedupKey})
 }
 
 // take opens, adds to, or resolves the alert of an event.
 func (s *Server) take(e Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.alerts {
-		if a.DedupKey == e.DedupKey && !a.Resolved {
-			a.Events++
-			a.Resolved = e.Action == "resolve"
+	s.With(func(alerts *[]Alert) {
+		for i := range *alerts {
+			if a := &(*alerts)[i]; a.DedupKey == e.DedupKey && !a.Resolved {
+				a.Events++
+				a.Resolved = e.Action == "resolve"
+				return
+			}
+		}
+		if e.Action != "trigger" {
+			s.dropped++
 			return
 		}
-	}
-	if e.Action != "trigger" {
-		s.dropped++
-		return
-	}
-	s.alerts = append(s.alerts, &Alert{Event: e, Events: 1})
+		*alerts = append(*alerts, Alert{Event: e, Events: 1})
+	})
 }
 
 // check reads an event, or says what is wrong with it.
-func check(schema func() (*jsonschema.Schema, error), body []byte) (e Event, problems []string) {
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err != nil {
-		return e, []string{"JSON parse error"}
-	}
-	compiled, err := schema()
-	if err != nil {
-		return e, []string{err.Error()}
-	}
-	if err := compiled.Validate(value); err != nil {
-		var bad *jsonschema.ValidationError
-		if !errors.As(err, &bad) {
-			return e, []string{err.Error()}
-		}
+func check(schema *jsonschema.Schema, body []byte) (e Event, problems []string) {
+	err := standin.Decode(schema, body, &e)
+	bad, ok := errors.AsType[*jsonschema.ValidationError](err)
+	switch {
+	case ok:
 		for _, u := range bad.BasicOutput().Errors {
 			if u.Error != nil {
 				problems = append(problems, "'"+strings.ReplaceAll(strings.Trim(u.InstanceLocation, "/"), "/", ".")+"' is invalid: "+u.Error.String())
 			}
 		}
-		return e, problems
+	case err != nil:
+		problems = []string{"JSON parse error"}
 	}
-	if err := json.Unmarshal(body, &e); err != nil {
-		return e, []string{err.Error()}
-	}
-	return e, nil
+	return e, problems
 }
 
 func invalid(w http.ResponseWriter, problems ...string) {
-	answer(w, http.StatusBadRequest, map[string]any{"status": "invalid event", "message": "Event object is invalid", "errors": problems})
-}
-
-func answer(w http.ResponseWriter, status int, body map[string]any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client is gone: nobody to tell
+	standin.Answer(w, http.StatusBadRequest, map[string]any{"status": "invalid event", "message": "Event object is invalid", "errors": problems})
 }

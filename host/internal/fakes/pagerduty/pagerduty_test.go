@@ -2,9 +2,10 @@ package pagerduty
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // TestStrict has the stand-in take what PagerDuty's description allows, and refuse the rest in its words.
@@ -38,15 +39,11 @@ func TestStrict(t *testing.T) {
 		{"/v2/enqueue", event("trigger", payload) + strings.Repeat(" ", 512<<10), 413, "too large"},
 		{"/v1/enqueue", event("trigger", payload), 404, ""},
 	} {
-		w := httptest.NewRecorder()
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, c.path, strings.NewReader(c.body))
-		r.Header.Set("Content-Type", "application/json")
-		s.ServeHTTP(w, r)
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
-			t.Errorf("%.80s: %d %s, want %d %s", c.body, w.Code, w.Body, c.status, c.says)
+		if status, answer := standin.Ask(t, s, http.MethodPost, c.path, c.body); status != c.status || !strings.Contains(answer, c.says) {
+			t.Errorf("%.80s: %d %s, want %d %s", c.body, status, answer, c.status, c.says)
 		}
 	}
-	if a := s.Alerts(); len(a) != 2 || !a[0].Resolved || a[1].Resolved || s.Dropped() != 1 || len(s.Changes()) != 1 {
+	if a := s.Taken(); len(a) != 2 || !a[0].Resolved || a[1].Resolved || s.Dropped() != 1 || len(s.Changes()) != 1 {
 		t.Errorf("%+v, %d dropped", a, s.Dropped())
 	}
 }

@@ -4,9 +4,7 @@
 package slack
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +14,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // The limits of a whole message, in characters. That of all blocks is measured, not documented: slackapi/bolt-js#2509.
@@ -32,23 +31,7 @@ const (
 //go:embed requests.schema.json
 var requests []byte
 
-// schemas holds the compiled schema of each request by its name in requests.schema.json.
-var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
-	const file = "https://tocsin.invalid/slack.json"
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(requests))
-	c := jsonschema.NewCompiler()
-	if err == nil {
-		err = c.AddResource(file, doc)
-	}
-	if err != nil {
-		panic("slack: requests.schema.json: " + err.Error()) // it is part of the program
-	}
-	out := map[string]*jsonschema.Schema{}
-	for _, name := range []string{"webhook", "chat.postMessage", "chat.update", "auth.test"} {
-		out[name] = c.MustCompile(file + "#/$defs/" + name)
-	}
-	return out
-})
+var schema = standin.Schemas(requests)
 
 // Message is a message the server took.
 type Message struct {
@@ -103,6 +86,8 @@ type Channel struct {
 // Server answers for one app with one token, and for one webhook. Use it as an http.Handler. Safe for concurrent use; its fields
 // are not changed after the first request.
 type Server struct {
+	standin.Desk[Message]
+
 	Token    string // "xoxb-..."
 	Hook     string // the path of the webhook, "/services/T.../B.../..."
 	HookTo   string // the channel that the webhook writes to
@@ -111,28 +96,6 @@ type Server struct {
 	NoEdits bool
 	// Scopes that the token lacks.
 	Lacks []string
-	// Intercept, if set, may answer a call itself (to play an outage or a rate limit) and then returns true. The method is
-	// "webhook" for the webhook; n counts calls from 1.
-	Intercept func(w http.ResponseWriter, method string, n int) bool
-
-	mu       sync.Mutex // mu guards what follows
-	calls    int
-	messages []Message
-	refused  []string
-}
-
-// Messages gives a copy of what was taken so far, in order.
-func (s *Server) Messages() []Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Message(nil), s.messages...)
-}
-
-// Refused gives what was wrong with the requests that were refused for their form, in order.
-func (s *Server) Refused() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.refused...)
 }
 
 // refusal is an error of Slack's with what it says about it.
@@ -147,11 +110,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !api {
 		method = "webhook"
 	}
-	s.mu.Lock()
-	s.calls++
-	n := s.calls
-	s.mu.Unlock()
-	if s.Intercept != nil && s.Intercept(w, method, n) {
+	if !s.Open(w, r) {
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -167,7 +126,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var bad *refusal
 	switch {
 	case errors.As(err, &bad):
-		s.note(method, bad)
+		s.Refuse("%s: %v", method, bad)
 		answer = map[string]any{"ok": false, "error": bad.name}
 		if bad.detail != "" {
 			answer["response_metadata"] = map[string]any{"messages": []string{"[ERROR] " + bad.detail}}
@@ -180,14 +139,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer["ok"] = true
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(answer) // the client is gone: nobody to tell
-}
-
-func (s *Server) note(method string, bad *refusal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused = append(s.refused, method+": "+bad.Error())
+	standin.Answer(w, http.StatusOK, answer)
 }
 
 // webhook answers with a status and one word, as Slack does (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
@@ -209,7 +161,7 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request, body []byte) {
 	var bad *refusal
 	switch {
 	case errors.As(err, &bad):
-		s.note("webhook", bad)
+		s.Refuse("webhook: %v", bad)
 		status := http.StatusBadRequest
 		switch bad.name {
 		case "channel_not_found":
@@ -249,20 +201,16 @@ func read(method string, r *http.Request, body []byte) (Message, error) {
 	if !utf8.Valid(body) {
 		return Message{}, &refusal{"invalid_charset", ""}
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err != nil {
-		return Message{}, &refusal{"invalid_json", err.Error()}
-	}
-	if err := schemas()[method].Validate(doc); err != nil {
-		name := "invalid_arguments"
-		if strings.Contains(err.Error(), "/blocks") {
-			name = "invalid_blocks"
+	var q request
+	if err := standin.Decode(schema(method), body, &q); err != nil {
+		name := "invalid_json"
+		if _, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+			name = "invalid_arguments"
+			if strings.Contains(err.Error(), "/blocks") {
+				name = "invalid_blocks"
+			}
 		}
 		return Message{}, &refusal{name, strings.ReplaceAll(err.Error(), "\n", " ")}
-	}
-	var q request
-	if err := json.Unmarshal(body, &q); err != nil {
-		return Message{}, &refusal{"invalid_json", err.Error()}
 	}
 	m := Message{Channel: q.Channel, TS: q.TS, Thread: q.Thread, Broadcast: q.Broadcast, Username: q.Username, Text: q.Text, Blocks: q.Blocks}
 	return m, m.check()
@@ -354,10 +302,10 @@ func (s *Server) call(method string, r *http.Request, body []byte) (map[string]a
 		return s.update(m)
 	}
 	m.Channel = c.ID
-	if m.Thread != "" && s.find(m.Channel, m.Thread) < 0 {
-		return nil, &refusal{"thread_not_found", ""}
+	if ts := s.take(m); ts != "" {
+		return map[string]any{"channel": c.ID, "ts": ts, "message": map[string]any{"text": m.Text, "type": "message"}}, nil
 	}
-	return map[string]any{"channel": c.ID, "ts": s.take(m), "message": map[string]any{"text": m.Text, "type": "message"}}, nil
+	return nil, &refusal{"thread_not_found", ""}
 }
 
 func (s *Server) scope(needed string) error {
@@ -392,47 +340,46 @@ func (s *Server) info(id string) (map[string]any, error) {
 	return nil, &refusal{"channel_not_found", ""}
 }
 
-// take keeps a message and gives it a time stamp, which is its name in the channel.
-func (s *Server) take(m Message) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.TS = "1718000000." + fmt.Sprintf("%06d", len(s.messages)+1)
-	s.messages = append(s.messages, m)
-	return m.TS
+// take keeps a message and gives it a time stamp, which is its name in the channel, or none if its thread is not there.
+func (s *Server) take(m Message) (ts string) {
+	s.With(func(list *[]Message) {
+		if m.Thread == "" || find(*list, m.Channel, m.Thread) != nil {
+			ts = fmt.Sprintf("1718000000.%06d", len(*list)+1)
+			m.TS = ts
+			*list = append(*list, m)
+		}
+	})
+	return ts
 }
 
-func (s *Server) find(channel, ts string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.messages {
-		if s.messages[i].Channel == channel && s.messages[i].TS == ts {
-			return i
+func find(list []Message, channel, ts string) *Message {
+	for i := range list {
+		if list[i].Channel == channel && list[i].TS == ts {
+			return &list[i]
 		}
 	}
-	return -1
+	return nil
 }
 
 // update changes a message. The channel must be its id: chat.update takes no names.
-func (s *Server) update(m Message) (map[string]any, error) {
-	i := s.find(m.Channel, m.TS)
-	switch {
-	case i < 0:
-		return nil, &refusal{"message_not_found", ""}
-	case s.NoEdits:
-		return nil, &refusal{"edit_window_closed", ""}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := &s.messages[i]
-	old.Text, old.Blocks = m.Text, m.Blocks
-	old.Edited++
-	return map[string]any{"channel": old.Channel, "ts": old.TS, "text": old.Text}, nil
+func (s *Server) update(m Message) (answer map[string]any, err error) {
+	s.With(func(list *[]Message) {
+		switch old := find(*list, m.Channel, m.TS); {
+		case old == nil:
+			err = &refusal{"message_not_found", ""}
+		case s.NoEdits:
+			err = &refusal{"edit_window_closed", ""}
+		default:
+			old.Text, old.Blocks = m.Text, m.Blocks
+			old.Edited++
+			answer = map[string]any{"channel": old.Channel, "ts": old.TS, "text": old.Text}
+		}
+	})
+	return answer, err
 }
 
 // Limit writes Slack's answer to too many calls.
 func Limit(w http.ResponseWriter, seconds int) {
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(http.StatusTooManyRequests)
-	_, _ = io.WriteString(w, `{"ok":false,"error":"ratelimited"}`) // the client is gone: nobody to tell
+	standin.Answer(w, http.StatusTooManyRequests, map[string]any{"ok": false, "error": "ratelimited"})
 }

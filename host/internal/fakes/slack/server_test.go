@@ -1,11 +1,12 @@
 package slack
 
 import (
-	"io"
+	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 const token = "xoxb-1234567890-abcdefghij"
@@ -18,8 +19,7 @@ func fake() *Server {
 }
 
 func TestServer(t *testing.T) {
-	srv := httptest.NewServer(fake())
-	defer srv.Close()
+	s := fake()
 	const post, update = "/api/chat.postMessage", "/api/chat.update"
 	section := func(n int) string {
 		return `{"type":"section","text":{"type":"mrkdwn","text":"` + strings.Repeat("é", n) + `"}}`
@@ -58,22 +58,8 @@ func TestServer(t *testing.T) {
 		{"another webhook", "/services/T1/B1/other", `{"text":"x"}`, `404 no_service`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+c.path, strings.NewReader(c.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Content-Type", "application/json; charset=utf-8")
-			req.Header.Set("Authorization", "Bearer "+token)
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			got, err := io.ReadAll(resp.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if text := resp.Status[:4] + string(got); !strings.Contains(text, c.want) {
+			status, got := standin.Ask(t, s, http.MethodPost, c.path, c.body, "Content-Type", "application/json; charset=utf-8", "Authorization", "Bearer "+token)
+			if text := fmt.Sprint(status, " ", got); !strings.Contains(text, c.want) {
 				t.Errorf("answer %s\nwant %s", text, c.want)
 			}
 		})

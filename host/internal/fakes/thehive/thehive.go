@@ -3,18 +3,15 @@
 package thehive
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // Alert is an alert that was made.
@@ -27,48 +24,31 @@ type Alert struct {
 
 // Server answers for one user. Use it as an http.Handler. Set its fields before that. Safe for concurrent use.
 type Server struct {
+	standin.Desk[Alert]
+
 	Token string // the user's API key
 	// Organisations are those of the user; the first is the one without a header. Empty: "soc".
 	Organisations []string
 	// Permissions are the user's; nil: those of an analyst.
 	Permissions []string
-	// Intercept, if set, may answer a request itself and then returns true; n counts requests from 1.
-	Intercept func(w http.ResponseWriter, r *http.Request, n int) bool
 
-	mu     sync.Mutex // mu guards what follows
-	calls  int
-	alerts []Alert
-	there  map[string]bool // what is unique of each alert
-}
-
-// Alerts gives a copy of what was made so far, in order.
-func (s *Server) Alerts() []Alert {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.alerts)
+	// Under With:
+	there map[string]bool // what is unique of each alert
 }
 
 // Fail writes an error as the service does.
 func Fail(w http.ResponseWriter, status int, kind, message string) {
-	write(w, status, map[string]any{"type": kind, "message": message})
-}
-
-func write(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	if v != nil {
-		_ = json.NewEncoder(w).Encode(v) // the client is gone: nobody to tell
-	}
+	standin.Answer(w, status, map[string]any{"type": kind, "message": message})
 }
 
 // ServeHTTP answers POST /api/v1/alert, PATCH /api/v1/alert/{id} and GET /api/v1/user/current.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls++
-	if s.Intercept != nil && s.Intercept(w, r, s.calls) {
-		return
+	if s.Open(w, r) {
+		s.With(func(alerts *[]Alert) { s.serve(w, r, alerts) })
 	}
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, alerts *[]Alert) {
 	if r.Header.Get("Authorization") != "Bearer "+s.Token {
 		Fail(w, http.StatusUnauthorized, "AuthenticationError", "Authentication failure")
 		return
@@ -98,18 +78,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/user/current":
-		write(w, http.StatusOK, map[string]any{
+		standin.Answer(w, http.StatusOK, map[string]any{
 			"_id": "~4", "_createdBy": "admin", "_createdAt": 1640000000000, "login": "tocsin@example.org", "name": "tocsin", "hasKey": true,
 			"hasPassword": false, "hasMFA": false, "locked": false, "profile": "analyst", "permissions": permissions, "organisation": org,
 			"type": "Service", "extraData": map[string]any{},
 		})
 	case r.Method == http.MethodPost && r.URL.Path == "/api/v1/alert":
 		if may("manageAlert/create") {
-			s.create(w, r, org)
+			s.create(w, r, alerts, org)
 		}
 	case r.Method == http.MethodPatch && one:
 		if may("manageAlert/update") {
-			s.update(w, r, id)
+			s.update(w, r, *alerts, id)
 		}
 	default:
 		Fail(w, http.StatusNotFound, "NotFoundError", "Not found")
@@ -119,21 +99,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 //go:embed schema.json
 var facts []byte
 
-var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(facts))
-	if err != nil {
-		panic(err) // the file is part of the program
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("thehive.json", doc); err != nil {
-		panic(err)
-	}
-	out := map[string]*jsonschema.Schema{}
-	for _, name := range []string{"InputCreateAlert", "InputUpdateAlert"} {
-		out[name] = c.MustCompile("thehive.json#/$defs/" + name)
-	}
-	return out
-})
+var schema = standin.Schemas(facts)
 
 // read takes a body that the schema of a name allows, or answers why not.
 func read(w http.ResponseWriter, r *http.Request, name string) map[string]any {
@@ -146,15 +112,12 @@ func read(w http.ResponseWriter, r *http.Request, name string) map[string]any {
 		Fail(w, http.StatusBadRequest, "BadRequest", "Content-Type is "+ct)
 		return nil
 	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err == nil {
-		err = schemas()[name].Validate(v)
-	}
-	if err != nil {
+	var v map[string]any
+	if err := standin.Decode(schema(name), body, &v); err != nil {
 		Fail(w, http.StatusBadRequest, "AttributeCheckingError", err.Error())
 		return nil
 	}
-	return v.(map[string]any)
+	return v
 }
 
 // dataTypes are the types of observables that a new installation has, but for "file".
@@ -166,12 +129,12 @@ var dataTypes = []string{
 // statuses are those of alerts that a new installation has.
 var statuses = []string{"New", "InProgress", "Pending", "Imported", "Ignored", "Duplicated"}
 
-func (s *Server) create(w http.ResponseWriter, r *http.Request, org string) {
+func (s *Server) create(w http.ResponseWriter, r *http.Request, alerts *[]Alert, org string) {
 	v := read(w, r, "InputCreateAlert")
 	if v == nil {
 		return
 	}
-	a := Alert{ID: fmt.Sprintf("~%d", 4096+8*len(s.alerts)), Organisation: org, Fields: v}
+	a := Alert{ID: fmt.Sprintf("~%d", 4096+8*len(*alerts)), Organisation: org, Fields: v}
 	seen := map[string]bool{}
 	list, _ := v["observables"].([]any)
 	for _, e := range list {
@@ -201,15 +164,15 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, org string) {
 		s.there = map[string]bool{}
 	}
 	s.there[key] = true
-	s.alerts = append(s.alerts, a)
+	*alerts = append(*alerts, a)
 	answer := map[string]any{"_id": a.ID, "_type": "Alert", "status": "New", "stage": "New", "observableCount": len(a.Observables)}
 	for _, k := range []string{"type", "source", "sourceRef", "title", "severity"} {
 		answer[k] = v[k]
 	}
-	write(w, http.StatusCreated, answer)
+	standin.Answer(w, http.StatusCreated, answer)
 }
 
-func (s *Server) update(w http.ResponseWriter, r *http.Request, id string) {
+func (s *Server) update(w http.ResponseWriter, r *http.Request, alerts []Alert, id string) {
 	v := read(w, r, "InputUpdateAlert")
 	if v == nil {
 		return
@@ -218,12 +181,12 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request, id string) {
 		Fail(w, http.StatusBadRequest, "BadRequest", "Alert status "+status+" not found")
 		return
 	}
-	for i := range s.alerts {
-		if a := &s.alerts[i]; a.ID == id {
+	for i := range alerts {
+		if a := &alerts[i]; a.ID == id {
 			a.Fields = maps.Clone(a.Fields) // others may hold the old one
 			maps.Copy(a.Fields, v)
 			a.Changed++
-			write(w, http.StatusNoContent, nil)
+			standin.Answer(w, http.StatusNoContent, nil)
 			return
 		}
 	}

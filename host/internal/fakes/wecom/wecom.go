@@ -10,9 +10,10 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // Limits of a message in bytes, and of messages in a minute.
@@ -47,22 +48,12 @@ type Message struct {
 
 // Robot answers for one robot. Use it as an http.Handler. Safe for concurrent use.
 type Robot struct {
+	standin.Desk[Message]
+
 	Key       string // what its address has behind key=
 	Unlimited bool   // lets it post as much as it wants, for benchmarks
-	// Intercept, if set, may give the error code of the n-th request itself and then returns true.
-	Intercept func(n int) (code int, ok bool)
 
-	mu       sync.Mutex // mu guards what follows
-	n        int
-	times    []time.Time
-	messages []Message
-}
-
-// Messages gives a copy of what was posted, in order.
-func (r *Robot) Messages() []Message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]Message(nil), r.messages...)
+	times []time.Time // under With: when it posted
 }
 
 // ServeHTTP answers /cgi-bin/webhook/send.
@@ -71,27 +62,26 @@ func (r *Robot) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.NotFound(w, req)
 		return
 	}
+	if !r.Open(w, req) {
+		return
+	}
 	code, text := r.take(req)
+	Say(w, code, text)
+}
+
+// Say writes an error code as the service does, with its usual text if that is empty.
+func Say(w http.ResponseWriter, code int, text string) {
 	if text == "" {
 		text = texts[code]
 	}
 	if code != OK {
 		text += fmt.Sprintf(", hint: [1755605200056773468916791], from ip: 192.0.2.1, more info at https://open.work.weixin.qq.com/devtool/query?e=%d", code)
 	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	_ = json.NewEncoder(w).Encode(map[string]any{"errcode": code, "errmsg": text}) // the client is gone: nobody to tell
+	standin.Answer(w, http.StatusOK, map[string]any{"errcode": code, "errmsg": text})
 }
 
 // take posts a request's message, or gives the error code and text with which it is refused.
 func (r *Robot) take(req *http.Request) (int, string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.n++
-	if r.Intercept != nil {
-		if code, ok := r.Intercept(r.n); ok {
-			return code, ""
-		}
-	}
 	if req.URL.Query().Get("key") != r.Key {
 		return BadKey, ""
 	}
@@ -103,16 +93,19 @@ func (r *Robot) take(req *http.Request) (int, string) {
 	if code != OK {
 		return code, text
 	}
-	now := time.Now()
-	for len(r.times) > 0 && now.Sub(r.times[0]) > time.Minute {
-		r.times = r.times[1:]
-	}
-	if len(r.times) >= PerMinute && !r.Unlimited {
-		return RateLimited, ""
-	}
-	r.times = append(r.times, now)
-	r.messages = append(r.messages, m)
-	return OK, ""
+	r.With(func(list *[]Message) {
+		now := time.Now()
+		for len(r.times) > 0 && now.Sub(r.times[0]) > time.Minute {
+			r.times = r.times[1:]
+		}
+		if len(r.times) >= PerMinute && !r.Unlimited {
+			code = RateLimited
+			return
+		}
+		r.times = append(r.times, now)
+		*list = append(*list, m)
+	})
+	return code, ""
 }
 
 // parse reads a message strictly: a key that is not documented is refused here, where the service overlooks it.

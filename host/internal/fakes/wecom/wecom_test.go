@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tocsin-net/tocsin/host/internal/fakes/standin"
 )
 
 // TestStrict has the stand-in post what WeCom documents, and refuse the rest with the service's codes.
@@ -19,14 +20,13 @@ func TestStrict(t *testing.T) {
 	mark := func(s string) string { return `{"msgtype":"markdown","markdown":{"content":"` + s + `"}}` }
 	r := &Robot{Key: "k"}
 	post := func(key, body string) (code int, said string) {
-		w := httptest.NewRecorder()
-		r.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/cgi-bin/webhook/send?key="+key, strings.NewReader(body)))
+		status, answer := standin.Ask(t, r, http.MethodPost, "/cgi-bin/webhook/send?key="+key, body)
 		var a struct {
 			Code int    `json:"errcode"`
 			Text string `json:"errmsg"`
 		}
-		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || w.Code != http.StatusOK {
-			t.Fatal(w.Code, err)
+		if err := json.Unmarshal([]byte(answer), &a); err != nil || status != http.StatusOK {
+			t.Fatal(status, err)
 		}
 		return a.Code, a.Text
 	}
@@ -51,7 +51,7 @@ func TestStrict(t *testing.T) {
 			t.Errorf("%.60s: %d %s, want %d %s", c.body, code, said, c.code, c.says)
 		}
 	}
-	if m := r.Messages(); len(m) != 2 || fmt.Sprint(m[0].Mentioned) != "[@all]" || m[0].Markdown || fmt.Sprint(m[1].Mentioned) != "[zhangsan]" || !m[1].Markdown {
+	if m := r.Taken(); len(m) != 2 || fmt.Sprint(m[0].Mentioned) != "[@all]" || m[0].Markdown || fmt.Sprint(m[1].Mentioned) != "[zhangsan]" || !m[1].Markdown {
 		t.Errorf("%+v", m)
 	}
 	synctest.Test(t, func(t *testing.T) {
