@@ -26,9 +26,9 @@ var (
 const few = 4
 
 // settleArgs is how many parameters a settleStatement has before the ids.
-const settleArgs = 6
+const settleArgs = 8
 
-// settleStatement settles n deliveries as sent, with the attempt that did it. ?3 says that the service drops repeats: then a
+// settleStatement settles n deliveries of state ?7 as sent, with the attempt that did it, which is counted by adding ?8. ?3 says that the service drops repeats: then a
 // mark of an earlier attempt in doubt goes, else it stays. The time that the request took is ?6 or, for each its own, follows
 // the ids.
 func settleStatement(n int, each bool) string {
@@ -46,7 +46,7 @@ func settleStatement(n int, each bool) string {
 		time = took.String() + " ELSE ?6 END"
 	}
 	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, ambiguous = ambiguous AND NOT ?3, plain = 0, reason = '',
-		began = ?4, status = ?5, took = ` + time + ` WHERE state = 1 AND id IN (` + ids.String() + `)`
+		began = ?4, status = ?5, took = ` + time + `, attempts = attempts + ?8 WHERE state = ?7 AND id IN (` + ids.String() + `)`
 }
 
 // The statements that store new alerts and their deliveries, all due at once and in no silence window.
@@ -57,7 +57,10 @@ var (
 	sqlDeliver     = deliveries(1)
 )
 
-// deliveries writes n rows of queued deliveries: ?1 is the time, and of each row its id, alert, recipient and severity follow.
+// deliverArgs is how many parameters a row of deliveries has.
+const deliverArgs = 5
+
+// deliveries writes n rows of queued deliveries: ?1 is the time, and of each row its id, alert, recipient, severity and state follow.
 func deliveries(n int) string {
 	var b strings.Builder
 	b.WriteString(`INSERT INTO delivery (id, alert, recipient, severity, state, not_before, created, since, changed, attempts, base, plain,
@@ -66,7 +69,8 @@ func deliveries(n int) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, `(?%d, ?%d, ?%d, ?%d, 0, ?1, ?1, ?1, ?1, 0, 0, 0, 0, '', '')`, 4*i+2, 4*i+3, 4*i+4, 4*i+5)
+		n := deliverArgs*i + 2
+		fmt.Fprintf(&b, `(?%d, ?%d, ?%d, ?%d, ?%d, ?1, ?1, ?1, ?1, 0, 0, 0, 0, '', '')`, n, n+1, n+2, n+3, n+4)
 	}
 	return b.String()
 }
@@ -108,17 +112,22 @@ func (s *Store) insertBulk(t *tx, es []Entry, texts [][]byte, now int64) (done b
 		return false, err
 	}
 	ids := make([]alert.ID, len(found))
-	args = append(make([]any, 0, 4*bulk+1), now)
+	args = append(make([]any, 0, deliverArgs*bulk+1), now)
 	for i := range es {
 		t.newSeq++
 		for _, r := range to[i] {
 			// See insert.
 			ids[0] = alert.NewID()
-			args = append(args, ids[0][:], t.newSeq, r.seq, int64(es[i].Alert.Severity))
+			state := int64(alert.Queued)
+			if s.mayBeFresh(t, r, es[i].Alert, "", texts[i]) {
+				state = stateFresh
+				t.addFresh(r, ids[0], texts[i], now)
+			}
+			args = append(args, ids[0][:], t.newSeq, r.seq, int64(es[i].Alert.Severity), state)
 			ids = ids[1:]
 			t.count(r.seq, alert.Queued, 1)
 			t.wake[r.endpoint.name] = true
-			if len(args) == 4*bulk+1 {
+			if len(args) == deliverArgs*bulk+1 {
 				if _, err := t.exec(sqlDeliverBulk, args...); err != nil {
 					return false, err
 				}
@@ -126,8 +135,8 @@ func (s *Store) insertBulk(t *tx, es []Entry, texts [][]byte, now int64) (done b
 			}
 		}
 	}
-	for rest := args[1:]; len(rest) > 0; rest = rest[4:] {
-		if _, err := t.exec(sqlDeliver, now, rest[0], rest[1], rest[2], rest[3]); err != nil {
+	for rest := args[1:]; len(rest) > 0; rest = rest[deliverArgs:] {
+		if _, err := t.exec(sqlDeliver, now, rest[0], rest[1], rest[2], rest[3], rest[4]); err != nil {
 			return false, err
 		}
 	}
@@ -195,7 +204,7 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 		v, first := &vs[i], &vs[0]
 		l, ok := s.leases[v.Delivery]
 		if !ok || l.same != "" || v.State != first.State || v.Idempotent != first.Idempotent || v.Status != first.Status ||
-			i > 0 && l.at != leases[0].at || !plainSuccess(v) ||
+			i > 0 && (l.at != leases[0].at || (l.batch == nil) != (leases[0].batch == nil)) || !plainSuccess(v) ||
 			s.digests[v.Delivery] || t.settled[v.Delivery] || len(t.parked[v.Delivery]) > 0 {
 			s.mu.Unlock()
 			for _, before := range vs[:i] {
@@ -211,9 +220,17 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 	s.mu.Unlock()
 	state, now := vs[0].State, s.now().UnixMilli()
 	args := append(make([]any, 0, settleArgs+2*bulk), int64(state), now, vs[0].Idempotent, leases[0].at, vs[0].Status, took(&vs[0]))
+	if t.isFresh(&leases[0]) {
+		args = append(args, stateFresh, 1)
+	} else {
+		args = append(args, int64(alert.Leased), 0)
+	}
 	for i := range vs {
 		args = append(args, vs[i].Delivery[:])
 		t.move(leases[i].recipient.seq, alert.Leased, state, 1)
+		if t.isFresh(&leases[i]) {
+			t.settledFresh(leases[i].batch, 1)
+		}
 	}
 	for i := range vs {
 		if each {

@@ -32,7 +32,7 @@ func (s *Store) Store(ctx context.Context, entries []Entry) error {
 		}
 		rows += len(e.Targets)
 	}
-	return s.do(ctx, "store alerts in", rows, func(t *tx) error {
+	return s.doFresh(ctx, "store alerts in", rows, func(t *tx) error {
 		now := s.now().UnixMilli()
 		for i := 0; i < len(entries); {
 			if done, err := s.insertBulk(t, entries[i:], texts[i:], now); err != nil {
@@ -111,9 +111,14 @@ func (s *Store) insert(t *tx, e Entry, text []byte, now int64) error {
 		if target.Silence != "" && r.silence > 0 {
 			same = target.Silence
 		}
+		is := int64(state)
+		if state == alert.Queued && s.mayBeFresh(t, r, e.Alert, target.Silence, text) {
+			is = stateFresh
+			t.addFresh(r, id, text, now)
+		}
 		if _, err := t.exec(`INSERT INTO delivery (id, alert, recipient, state, not_before, created, since, changed, attempts,
 			base, plain, ambiguous, reason, provider_id, severity, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, '', ?, ?)`,
-			id[:], t.newSeq, r.seq, int64(state), now, now, now, now, reason, int64(e.Alert.Severity), same); err != nil {
+			id[:], t.newSeq, r.seq, is, now, now, now, now, reason, int64(e.Alert.Severity), same); err != nil {
 			return err
 		}
 		t.count(r.seq, state, 1)

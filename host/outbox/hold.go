@@ -39,7 +39,7 @@ func (s *Store) ClearHold(ctx context.Context, endpoint string) error {
 	if !held && !s.readOnly { // the usual case after a success: it shall cost nothing
 		return ctx.Err()
 	}
-	return s.do(ctx, "release an endpoint in", 1, func(t *tx) error {
+	return s.doFresh(ctx, "release an endpoint in", 1, func(t *tx) error {
 		_, err := t.exec(`DELETE FROM hold WHERE endpoint = ?`, endpoint)
 		t.wake[endpoint] = true
 		t.after = append(t.after, func() { delete(s.holds, endpoint) })
@@ -73,7 +73,7 @@ func (s *Store) onHold(endpoint string) bool {
 // Started notes that a request of an endpoint with a rate limit begins at a time, so that a restart does not forget it,
 // and forgets those that began before old.
 func (s *Store) Started(ctx context.Context, endpoint string, at, old time.Time) error {
-	return s.do(ctx, "note a request in", 2, func(t *tx) error {
+	return s.doFresh(ctx, "note a request in", 2, func(t *tx) error {
 		now := s.now()
 		// A moment later rather than earlier: the limit has to hold.
 		if _, err := t.exec(`INSERT INTO start (endpoint, at, n) VALUES (?1, ?2, 1) ON CONFLICT (endpoint, at) DO UPDATE SET n = n + 1`,

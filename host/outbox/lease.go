@@ -181,16 +181,15 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	if err != nil {
 		return nil, false, err
 	}
-	if fresh != nil { // the oldest first, whichever they are
-		var first *dueRow
-		if len(rows) > 0 {
-			first = &rows[0]
-		}
-		if out := s.takeFresh(t, fresh, limit, clock, first); len(out) > 0 {
-			return out, false, nil
-		}
+	var behind *dueRow // the first that comes after what is fresh
+	if fresh != nil {
 		head := &fresh.waiting()[0]
-		rows = rows[:slices.IndexFunc(append(rows, dueRow{notBefore: math.MaxInt64}), func(w dueRow) bool { return head.before(w.notBefore, w.d.ID) })]
+		for i := range rows {
+			if w := &rows[i]; head.before(w.notBefore, w.d.ID) {
+				rows, behind = rows[:i], w
+				break
+			}
+		}
 	}
 	out = make([]alert.Delivery, 0, len(rows))
 	var taken []alert.ID
@@ -231,6 +230,9 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		return nil, false, err
 	}
 	t.move(r.seq, alert.Queued, alert.Leased, len(out))
+	if fresh != nil && len(out) < limit {
+		out = append(out, s.takeFresh(t, fresh, limit-len(out), clock, behind)...)
+	}
 	return out, len(out) == 0 && len(rows) > 0, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func (s *Store) Counts(ctx context.Context) ([]EndpointCount, error) {
 			coalesce((`+strings.ReplaceAll(sqlOldest, "?1", "r.seq")+`), 0)
 		FROM recipient r JOIN endpoint e ON e.seq = r.endpoint LEFT JOIN tally t ON t.recipient = r.seq
 		ORDER BY e.name, r.name`)
+	if err == nil {
+		err = s.oldestFresh(ctx, out)
+	}
 	if err != nil {
 		return nil, s.explain("read", err)
 	}
@@ -170,9 +174,12 @@ func (d *Detail) MarshalJSON() ([]byte, error) {
 	}{d.wire(), d.History})
 }
 
-const sqlRow = `SELECT d.id, a.id, r.name, e.name, d.state, d.attempts, d.created, d.since, d.changed, d.not_before, d.reason,
+// sqlRow reads deliveries; f is there for one that is fresh and leased.
+const sqlRow = `SELECT d.id, a.id, r.name, e.name, CASE WHEN d.state <> 9 THEN d.state ELSE f.recipient IS NOT NULL END,
+	d.attempts + (f.recipient IS NOT NULL), d.created, d.since, coalesce(f.at, d.changed), d.not_before, d.reason,
 	d.provider_id, d.ambiguous, a.json FROM delivery d %s CROSS JOIN recipient r ON r.seq = d.recipient
-	CROSS JOIN endpoint e ON e.seq = r.endpoint CROSS JOIN alert a ON a.seq = d.alert`
+	CROSS JOIN endpoint e ON e.seq = r.endpoint CROSS JOIN alert a ON a.seq = d.alert
+	LEFT JOIN fresh f ON d.state = 9 AND f.recipient = d.recipient AND d.id <= f.leased`
 
 // sqlTried lists the attempts of a delivery.
 const sqlTried = `SELECT n, at, took, state, status, ambiguous, reason FROM tried WHERE delivery = ?1 ORDER BY n`
@@ -224,24 +231,27 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Row, error) {
 const fewQueued = 20000
 
 func (s *Store) listQuery(ctx context.Context, f Filter) (string, []any, error) {
-	index := ""
+	index, among := "", ""
 	switch {
 	case f.Alert != alert.ID{}:
 		index = "INDEXED BY by_alert"
 	case len(f.States) == 1 && f.States[0] == alert.Dead:
 		index = "INDEXED BY dead"
 	case len(f.States) == 1 && f.States[0] == alert.Leased:
-		index = "INDEXED BY leased"
+		among = "SELECT q.id FROM delivery q INDEXED BY leased WHERE q.state = 1 UNION ALL " + sqlFreshIDs
 	case len(f.States) == 1 && f.States[0] == alert.Queued:
 		var n int64
 		if err := s.reader.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0) FROM tally WHERE state = 0`).Scan(&n); err != nil {
 			return "", nil, err
 		}
 		if n <= fewQueued {
-			index = "INDEXED BY waiting"
+			among = "SELECT q.id FROM delivery q INDEXED BY waiting WHERE q.state = 0 UNION ALL " + sqlFreshIDs
 		}
 	}
 	where, args := f.where(index != "")
+	if among != "" {
+		where += " AND d.id IN (" + among + ")"
+	}
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
@@ -264,6 +274,15 @@ func (f *Filter) where(indexed bool) (string, []any) {
 		}
 		if !indexed {
 			cond = "+" + cond
+		}
+		queued, leased := slices.Contains(f.States, alert.Queued), slices.Contains(f.States, alert.Leased)
+		switch { // see stateFresh
+		case queued && leased:
+			cond = "(" + cond + " OR +d.state = 9)"
+		case queued:
+			cond = "(" + cond + " OR +d.state = 9 AND f.recipient IS NULL)"
+		case leased:
+			cond = "(" + cond + " OR +d.state = 9 AND f.recipient IS NOT NULL)"
 		}
 		and = append(and, cond)
 	}

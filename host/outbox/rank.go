@@ -83,7 +83,7 @@ func (s *Store) AddDropped(ctx context.Context, drops []Drop) error {
 	if len(drops) == 0 {
 		return nil
 	}
-	return s.do(ctx, "note dropped deliveries in", len(drops), func(t *tx) error {
+	return s.doFresh(ctx, "note dropped deliveries in", len(drops), func(t *tx) error {
 		sum := map[dropKey]int64{}
 		for _, d := range drops {
 			if _, err := t.exec(sqlDrop, d.Recipient, int64(d.Severity), d.N, toMS(d.First), toMS(d.Last)); err != nil {

@@ -132,6 +132,11 @@ func (s *Store) ExpireOlderThan(ctx context.Context, age time.Duration) (n int, 
 		if err != nil {
 			return n, s.explain("read", err)
 		}
+		for _, name := range s.lateFresh(age) { // the transaction enters them into the indexes
+			for rank := range digestRank + 1 {
+				all = append(all, late{name, rank})
+			}
+		}
 		if len(all) == 0 {
 			return n, nil
 		}

@@ -89,7 +89,7 @@ CREATE TABLE tally (
 	n         INTEGER NOT NULL,
 	PRIMARY KEY (recipient, state)
 ) STRICT, WITHOUT ROWID;
-`, migrateRanks, migrateSilence, migrateTried}
+`, migrateRanks, migrateSilence, migrateTried, migrateFresh}
 
 // migrateRanks lets the queue be thinned out by severity and by digests. delivery.severity is the alert's, or digestRank
 // for a digest; delivery.digest is the digest that stands for a delivery, or empty for one that shall be in none.

@@ -10,10 +10,10 @@ import (
 
 const (
 	sqlSettle = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = (ambiguous OR ?6) AND NOT ?9,
-		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END, began = ?10, took = ?11, status = ?12
-		WHERE id = ?1 AND state = 1`
-	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - 1, changed = ?2,
-		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 1`
+		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END, began = ?10, took = ?11, status = ?12,
+		attempts = attempts + ?13 WHERE id = ?1 AND state = ?14`
+	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - ?4, changed = ?2,
+		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = ?5`
 	sqlUnpark  = `UPDATE delivery SET not_before = ?2 WHERE id = ?1 AND state = 0`
 	sqlAttempt = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
@@ -27,7 +27,7 @@ func (s *Store) Settle(ctx context.Context, settlements []alert.Settlement) erro
 		return nil
 	}
 	var bad []error
-	err := s.do(ctx, "settle in", 2*len(settlements), func(t *tx) error {
+	err := s.doFresh(ctx, "settle in", 2*len(settlements), func(t *tx) error {
 		bad = nil
 		for i := 0; i < len(settlements); {
 			if n, err := s.settleBulk(t, settlements[i:]); err != nil {
@@ -52,6 +52,9 @@ func (s *Store) Settle(ctx context.Context, settlements []alert.Settlement) erro
 func succeeded(st alert.State) bool {
 	return st == alert.Delivered || st == alert.Accepted || st == alert.Duplicate
 }
+
+// isFresh tells whether the row of a leased delivery is fresh.
+func (t *tx) isFresh(l *lease) bool { return l.batch != nil && !t.classic }
 
 func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	s.mu.Lock()
@@ -84,11 +87,15 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if clear {
 		began, lasted, status = l.at, took(v), v.Status
 	}
+	from, count := int64(alert.Leased), 0 // which was counted when it was leased
+	if t.isFresh(&l) {
+		from, count = stateFresh, 1
+	}
 	if v.Uncounted && state == alert.Queued {
-		n, err = t.execN(sqlUncount, v.Delivery[:], now, notBefore)
+		n, err = t.execN(sqlUncount, v.Delivery[:], now, notBefore, 1-count, from)
 	} else {
 		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(notBefore, 0), now, v.Plain, v.Ambiguous,
-			reason, v.ProviderID, v.Idempotent && succeeded(state), began, lasted, status)
+			reason, v.ProviderID, v.Idempotent && succeeded(state), began, lasted, status, count, from)
 	}
 	if err != nil {
 		return err
@@ -97,6 +104,9 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 		return idError(v.Delivery, ErrNotLeased)
 	}
 	t.settled[v.Delivery] = true
+	if t.isFresh(&l) {
+		t.settledFresh(l.batch, 1)
+	}
 	t.move(r.seq, alert.Leased, state, 1)
 	if err := s.digestEnded(t, v.Delivery, state); err != nil {
 		return err

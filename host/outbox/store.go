@@ -81,10 +81,12 @@ type Store struct {
 
 	mu sync.Mutex // mu guards what follows
 	// names mirrors two small tables whose rows are known by name everywhere else.
-	names  names
-	holds  map[string]alert.Hold
-	leases map[alert.ID]lease
-	told   dropLog
+	names      names
+	holds      map[string]alert.Hold
+	leases     map[alert.ID]lease
+	ready      map[string][]alert.Delivery // leased for a caller of Lease who has not come for them yet, by endpoint
+	freshWaits map[string]freshWait        // by recipient
+	told       dropLog
 	// digests are those that have not arrived yet.
 	digests map[alert.ID]bool
 	wakes   map[string]chan struct{}
@@ -109,9 +111,10 @@ type recipient struct {
 // lease is a delivery that this process is sending.
 type lease struct {
 	recipient *recipient
-	attempt   int    // over the delivery's life
-	at        int64  // Unix milliseconds
-	same      string // the key of its silence window; empty: none
+	attempt   int         // over the delivery's life
+	at        int64       // Unix milliseconds
+	same      string      // the key of its silence window; empty: none
+	batch     *freshBatch // set while its row is fresh
 }
 
 // Open opens the outbox at path and creates it, readable by its owner only, if there is none. The folder must exist.
@@ -128,7 +131,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s := &Store{
 		path: path, log: o.Log, now: o.Now, retention: o.Retention, deadFor: o.DeadRetention, readOnly: o.ReadOnly, chunk: 500,
 		ops: make(chan *op), quit: make(chan struct{}), ended: make(chan struct{}),
-		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, digests: map[alert.ID]bool{}, digest: o.Digest,
+		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, ready: map[string][]alert.Delivery{}, freshWaits: map[string]freshWait{}, digests: map[alert.ID]bool{}, digest: o.Digest,
 		wakes: map[string]chan struct{}{},
 		usage: map[string]*Usage{}, used: map[string]bool{},
 	}
@@ -299,6 +302,15 @@ func (s *Store) load(ctx context.Context, q querier) error {
 		if err != nil {
 			return err
 		}
+		err = each(ctx, q, func(r *sql.Rows) error {
+			var recipient, n int64
+			err := r.Scan(&recipient, &n)
+			s.tx.waits[recipient] = n
+			return err
+		}, `SELECT recipient, n FROM tally WHERE state = 0`)
+		if err != nil {
+			return err
+		}
 	}
 	n, err := readNames(ctx, q)
 	if err != nil {
@@ -372,6 +384,11 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.quit)
 		<-s.ended
+		if s.tx != nil && len(s.tx.fresh)+len(s.ready) > 0 {
+			if err := s.transact(&op{classic: true, run: func(*tx) error { return nil }}); err != nil {
+				s.log.Warn("what waited in memory was not written back; the next start does it", "error", err)
+			}
+		}
 		s.told.lock(s.told.stop)
 		s.closed = s.explain("close", s.release())
 	})

@@ -83,7 +83,7 @@ func (s *Store) FlushUsage(ctx context.Context) error {
 		return ctx.Err()
 	}
 	taken := map[string]bool{} // outside the work, which may run twice
-	err := s.do(ctx, "count in", n, func(t *tx) error {
+	err := s.doFresh(ctx, "count in", n, func(t *tx) error {
 		s.mu.Lock()
 		maps.Copy(taken, s.used)
 		clear(s.used)

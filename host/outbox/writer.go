@@ -16,6 +16,8 @@ const maxGroup = 4096
 // op is one caller's part of a group commit.
 type op struct {
 	rows int
+	// classic says that it looks at what waits or is being sent by the indexes: there are no fresh deliveries in its transaction.
+	classic bool
 	// run does the work. It may run twice: alone, after the group it was in failed because of another.
 	run  func(*tx) error
 	err  error
@@ -25,13 +27,22 @@ type op struct {
 // do hands work to the writer goroutine and waits until it is committed, which ctx ends only before the work begins:
 // after that the caller learns how it ended, or a lease could be lost.
 func (s *Store) do(ctx context.Context, doing string, rows int, run func(*tx) error) error {
+	return s.hand(ctx, doing, &op{rows: rows, classic: true, run: run})
+}
+
+// doFresh is do for what knows of fresh deliveries, or has to do with none.
+func (s *Store) doFresh(ctx context.Context, doing string, rows int, run func(*tx) error) error {
+	return s.hand(ctx, doing, &op{rows: rows, run: run})
+}
+
+func (s *Store) hand(ctx context.Context, doing string, o *op) error {
 	if s.readOnly {
 		return s.explain(doing, ErrReadOnly)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{rows: rows, run: run, done: make(chan struct{})}
+	o.done = make(chan struct{})
 	select {
 	case s.ops <- o:
 	case <-ctx.Done():
@@ -95,7 +106,18 @@ func (s *Store) transact(group ...*op) error {
 		return err
 	}
 	step, seen := s.wall.stepped(s.now())
+	classic, rows := step != 0, 0
+	for _, o := range group {
+		classic = classic || o.classic
+		rows += o.rows
+	}
+	classic = classic || s.maxQueue > 0 && t.queued+int64(rows) > s.maxQueue // then what waits is thinned out
 	err := func() error {
+		if classic {
+			if err := s.classify(t); err != nil {
+				return err
+			}
+		}
 		if step != 0 {
 			s.log.Warn("the clock was set, or the machine slept: what waits moves along", "by", step.Round(time.Second))
 			if err := s.shift(t, step); err != nil {
@@ -110,6 +132,12 @@ func (s *Store) transact(group ...*op) error {
 		if err := s.flushDrops(t); err != nil {
 			return err
 		}
+		if err := s.leaseAhead(t); err != nil {
+			return err
+		}
+		if err := t.flushFresh(); err != nil {
+			return err
+		}
 		if err := t.flushTally(); err != nil {
 			return err
 		}
@@ -119,12 +147,24 @@ func (s *Store) transact(group ...*op) error {
 	if err != nil {
 		// A full disk or an I/O error may have ended the transaction already; then there is none to roll back.
 		_, _ = t.exec("ROLLBACK")
+		s.mu.Lock()
+		for _, f := range t.undo {
+			f()
+		}
+		s.mu.Unlock()
+		t.undoFresh()
 		return err
+	}
+	for k, n := range t.tally {
+		if k.state == alert.Queued {
+			t.waits[k.recipient] += n
+		}
 	}
 	s.mu.Lock()
 	for _, f := range t.after {
 		f()
 	}
+	s.keepFresh(t)
 	for e := range t.wake {
 		s.signal(e)
 	}
@@ -151,6 +191,16 @@ type tx struct {
 	// served is the recipient of each endpoint that was served last. It need not be exact either.
 	served map[int64]int64
 
+	// fresh are the queues of fresh deliveries, by recipient; freshN and freshBytes are what waits in all of them.
+	fresh              map[int64]*freshQueue
+	freshN, freshBytes int
+	// waits is how many deliveries of a recipient are queued, fresh or not, as committed.
+	waits map[int64]int64
+	// idle has, by endpoint, how many a caller of Lease wanted who found nothing.
+	idle map[string]int
+
+	classic bool              // this transaction has no fresh deliveries
+	touched []*freshQueue     // by this transaction
 	settled map[alert.ID]bool // by this transaction
 	newSeq  int64
 	came    int64 // what this transaction adds to queued
@@ -159,7 +209,8 @@ type tx struct {
 	wake    map[string]bool // endpoints for which work may be due
 	// after runs once the transaction is committed, with Store.mu held: it brings the mirrors up to date.
 	after []func()
-	added names // by this transaction, or read again after it changed them
+	undo  []func() // likewise, if it fails
+	added names    // by this transaction, or read again after it changed them
 }
 
 type tallyKey struct {
@@ -169,7 +220,7 @@ type tallyKey struct {
 
 func newTx(c *sql.Conn) *tx {
 	return &tx{
-		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, drops: map[dropKey]int64{}, settled: map[alert.ID]bool{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
+		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, fresh: map[int64]*freshQueue{}, waits: map[int64]int64{}, idle: map[string]int{}, drops: map[dropKey]int64{}, settled: map[alert.ID]bool{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
 		added: names{map[string]*endpoint{}, map[string]*recipient{}},
 	}
 }
@@ -185,6 +236,9 @@ func (t *tx) reset() {
 	clear(t.added.recipients)
 	clear(t.after)
 	t.after = t.after[:0]
+	clear(t.undo)
+	t.undo = t.undo[:0]
+	t.classic = false
 }
 
 func (t *tx) close() error {
