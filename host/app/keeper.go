@@ -23,8 +23,8 @@ const (
 
 // keeper stores alerts as the checks raise them, beside the capture: the capture waits for the disk only when the disk is
 // far behind. While the disk is full alerts wait in memory, and the capture goes on; when that is full too, the oldest of
-// the lowest severity are dropped, counted, and the counts stored with the rest once there is room. Alerts are given to
-// it by one goroutine.
+// the lowest severity are dropped and counted; the counts of their deliveries are stored with the rest once there is room.
+// Alerts are given to it by one goroutine.
 type keeper struct {
 	app   *App
 	link  func(*alert.Alert) string
@@ -36,9 +36,10 @@ type keeper struct {
 	// What follows is for run only.
 	most  int // alerts held while the disk is full
 	wait  []outbox.Entry
-	ended bool // the queue is closed
-	drops map[dropped]outbox.Drop
-	told  time.Time // when the log last said that the disk is full; zero: it is not
+	ended bool                    // the queue is closed
+	drops map[dropped]outbox.Drop // their deliveries
+	lost  int                     // alerts dropped since the disk is full
+	told  time.Time               // when the log last said that the disk is full; zero: it is not
 }
 
 type dropped struct {
@@ -141,11 +142,16 @@ func (k *keeper) store() error {
 		return nil
 	}
 	k.told = time.Time{}
-	k.app.log.Info("alerts are stored again", "waiting", len(k.wait))
+	if k.lost > 0 {
+		k.app.log.Error("alerts are stored again; there was no memory for all of them", "waiting", len(k.wait), "dropped", k.lost)
+	} else {
+		k.app.log.Info("alerts are stored again", "waiting", len(k.wait))
+	}
+	k.lost = 0
 	return k.noteDrops()
 }
 
-// noteDrops stores how many alerts were dropped.
+// noteDrops stores how many deliveries went with the alerts that were dropped.
 func (k *keeper) noteDrops() error {
 	if err := k.app.store.AddDropped(context.Background(), slices.Collect(maps.Values(k.drops))); err != nil {
 		return err
@@ -158,7 +164,7 @@ func (k *keeper) noteDrops() error {
 // as long as a stop may take.
 func (k *keeper) pause(ctx context.Context, full error) error {
 	if time.Since(k.told) > keepTell {
-		k.app.log.Error("alerts cannot be stored and wait in memory", "waiting", len(k.wait), "dropped", k.dropped(), "error", full)
+		k.app.log.Error("alerts cannot be stored and wait in memory", "waiting", len(k.wait), "dropped", k.lost, "error", full)
 		k.told = time.Now()
 	}
 	retry := time.NewTimer(keepRetry)
@@ -193,16 +199,9 @@ func (k *keeper) pause(ctx context.Context, full error) error {
 			stop = nil
 			late = time.After(time.Duration(k.app.cfg.Delivery.DrainTimeout))
 		case <-late:
-			return fmt.Errorf("%d alerts are lost, and %d were dropped before: %w", len(k.wait), k.dropped(), full)
+			return fmt.Errorf("%d alerts are lost, and %d were dropped before: %w", len(k.wait), k.lost, full)
 		}
 	}
-}
-
-func (k *keeper) dropped() (n int64) {
-	for _, d := range k.drops {
-		n += d.N
-	}
-	return n
 }
 
 // thin drops alerts beyond what may wait in memory: the oldest of the lowest severity. Some slack makes it cheap.
@@ -226,6 +225,7 @@ func (k *keeper) thin() {
 			return false
 		}
 		of[sev]--
+		k.lost++
 		for _, t := range e.Targets {
 			key := dropped{t.Recipient, sev}
 			d := k.drops[key]
