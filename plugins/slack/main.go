@@ -63,8 +63,7 @@ func render(in *pdk.RenderInput) (*pdk.RenderOutput, error) {
 			out.Reject(d, pdk.Rejected, "the recipient has no channel: a token needs one; set channel")
 			continue
 		}
-		m := compose(d)
-		m.alone = d.Plain || token && d.Alert.Action != "store"
+		m := compose(d, token)
 		if n := len(list); n == 0 || !list[n-1].add(m) {
 			list = append(list, m)
 		}
@@ -80,18 +79,16 @@ func (m *message) add(next *message) bool {
 	if m.alone || next.alone || len(m.blocks)+1+len(next.blocks) > maxBlocks || m.size+blockCost+next.size > maxTotal {
 		return false
 	}
-	m.ids = append(m.ids, next.ids...)
-	m.text += "\n" + next.text
-	m.blocks = append(append(m.blocks, `{"type":"divider"}`), next.blocks...)
-	m.size += blockCost + next.size
+	m.ids, m.blocks = append(m.ids, next.ids...), append(append(m.blocks, `{"type":"divider"}`), next.blocks...)
+	m.text, m.size = m.text+"\n"+next.text, m.size+blockCost+next.size
 	return true
 }
 
 // compose makes the blocks of one alert: its headline, what happened, and in small letters when. The template's subject is the
 // headline, a dash, and what a notification shows besides. The host keeps the template's text within a section's limit; should it be
 // longer all the same, it loses its markup, since cut markup shows.
-func compose(d *pdk.Delivery) *message {
-	m := &message{first: d, ids: []string{d.ID}}
+func compose(d *pdk.Delivery, token bool) *message {
+	m := &message{first: d, alone: d.Plain || token && d.Alert.Action != "store", ids: []string{d.ID}}
 	if d.Plain {
 		m.text = escape(pdk.TruncateRunes(pdk.First(d.Text, d.Alert.Brief()), maxSection))
 		return m
@@ -100,7 +97,10 @@ func compose(d *pdk.Delivery) *message {
 	m.text = escape(subject)
 	head, _, _ := strings.Cut(subject, " — ")
 	m.block(`{"type":"header","text":{"type":"plain_text","emoji":true,"text":`, pdk.TruncateUTF16(head, maxHeader), `}}`)
-	text, foot := pdk.First(d.Text, escape(pdk.TruncateRunes(d.Alert.Brief(), maxHeader))), ""
+	text, foot := d.Text, ""
+	if strings.TrimSpace(text) == "" {
+		text = escape(pdk.TruncateRunes(d.Alert.Brief(), maxHeader))
+	}
 	if i := strings.LastIndex(text, "\n\n"); i > 0 && len(text)-i < maxFoot {
 		text, foot = text[:i], text[i+2:]
 	}
