@@ -25,7 +25,9 @@ type figures struct {
 func (f *figures) Recipients(context.Context) ([]Recipient, error) { return f.recipients, f.err }
 
 func (f *figures) Endpoints(context.Context) ([]Endpoint, error) {
-	return []Endpoint{{Name: "bot", Type: "telegram", Held: true, Broken: true, Until: time.Now()}, {Name: "hook", Type: "webhook"}}, nil
+	return []Endpoint{
+		{Name: "bot", Type: "telegram", Held: true, Broken: true}, {Name: "hook", Type: "webhook"}, {Name: "busy", Type: "slack", Held: true},
+	}, nil
 }
 
 func (f *figures) Plugins() []Plugin {
@@ -111,7 +113,11 @@ func TestMetrics(t *testing.T) {
 		`tocsin_delivery_attempt_duration_seconds_count{endpoint="hook"} 2`,
 		`tocsin_delivery_latency_seconds_count{endpoint="hook"} 1`,
 		`tocsin_endpoint_broken{endpoint="bot",type="telegram"} 1`,
+		`tocsin_endpoint_held{endpoint="bot",type="telegram"} 1`,
 		`tocsin_endpoint_held{endpoint="hook",type="webhook"} 0`,
+		`tocsin_endpoint_broken{endpoint="hook",type="webhook"} 0`,
+		`tocsin_endpoint_held{endpoint="busy",type="slack"} 1`,
+		`tocsin_endpoint_broken{endpoint="busy",type="slack"} 0`,
 		`tocsin_plugin_errors_total{kind="trap",plugin="webhook"} 1`,
 		`tocsin_plugin_call_seconds_total{plugin="webhook"} 1.5`,
 		`tocsin_recipient_alerts_filtered_total{endpoint="hook",filter="severity",recipient="ops"} 4`,

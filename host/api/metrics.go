@@ -94,7 +94,7 @@ var (
 	matched    = desc("recipient_alerts_matched_total", "Alerts that passed the recipient's filters.", "recipient", "endpoint")
 	filtered   = desc("recipient_alerts_filtered_total", "Alerts that a filter of the recipient held back.", "recipient", "endpoint", "filter")
 	dropped    = desc("deliveries_dropped_total", "Deliveries given up because the queue or the disk was full.", "recipient", "endpoint", "severity")
-	held       = desc("endpoint_held", "1 while nothing is sent to the endpoint, after a refusal or failures.", "endpoint", "type")
+	held       = desc("endpoint_held", "1 while nothing is sent to the endpoint: the service asked for it, refuses, or fails.", "endpoint", "type")
 	broken     = desc("endpoint_broken", "1 while the endpoint's configuration is at fault and a person has to act.", "endpoint", "type")
 
 	pluginInfo   = desc("plugin_info", "Always 1; the labels say which version serves.", "plugin", "version")

@@ -22,8 +22,8 @@ type Recipient struct {
 	Name, Endpoint string
 	// Deliveries counts the ledger's rows by state; they go down when old ones are pruned.
 	Deliveries map[string]int64
-	// Matched and Filtered count alerts since the start: those that passed the filters, and the others by the filter that
-	// held them back.
+	// Matched and Filtered count alerts since the start: those that are for the recipient, and the others by the filter that
+	// held them back; "no_engage" has the releases whose engage did not go there.
 	Matched  uint64
 	Filtered map[string]uint64
 	// Dropped counts deliveries given up for want of room, by severity.
@@ -35,9 +35,9 @@ type Recipient struct {
 // Endpoint is what is known of one endpoint.
 type Endpoint struct {
 	Name, Type string
-	// Held tells that nothing is sent for now: after a refusal or failures. Broken says that a person has to act.
+	// Held tells that nothing is sent for now: the service asked for it, refuses, or fails. Broken says that a person has to
+	// act.
 	Held, Broken bool
-	Until        time.Time
 }
 
 // Plugin is what is known of the version of a plug-in that serves.

@@ -25,14 +25,23 @@ type monitor struct {
 	app     *App
 	metrics *api.Metrics
 	server  *api.Server // set by serve
+	// before are the releases of each recipient that were not followed, as counted by the ledger before this start.
+	before map[string]uint64
 
 	mu   sync.Mutex    // mu guards what follows
 	done capture.Stats // captures that have ended
 	now  capture.Stats // the one that is read
 }
 
-func newMonitor(a *App) (*monitor, error) {
-	m := &monitor{app: a, metrics: api.NewMetrics(programVersion(), a.log)}
+func newMonitor(ctx context.Context, a *App) (*monitor, error) {
+	m := &monitor{app: a, metrics: api.NewMetrics(programVersion(), a.log), before: map[string]uint64{}}
+	usage, err := a.store.Usage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for recipient, u := range usage {
+		m.before[recipient] = u.Filtered[outbox.NotFollowed]
+	}
 	return m, m.metrics.Register(m)
 }
 
@@ -164,8 +173,10 @@ func (m *monitor) Recipients(ctx context.Context) ([]api.Recipient, error) {
 		}
 		if f, ok := filters[c.Recipient]; ok {
 			r.Matched, r.Filtered = f.Matched, f.Filtered
-			if n := usage[c.Recipient].Filtered[outbox.NotFollowed]; n > 0 {
+			// The router let these pass: whether their engage went there only the ledger can tell.
+			if n := usage[c.Recipient].Filtered[outbox.NotFollowed] - m.before[c.Recipient]; n > 0 {
 				r.Filtered[outbox.NotFollowed] = n
+				r.Matched -= min(n, r.Matched)
 			}
 		}
 		rs = append(rs, r)
@@ -184,7 +195,7 @@ func (m *monitor) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
 		es[i] = api.Endpoint{Name: c.Name, Type: c.Type}
 		for _, h := range holds {
 			if h.Endpoint == c.Name && (h.Broken || h.Until.After(time.Now())) {
-				es[i].Held, es[i].Broken, es[i].Until = true, h.Broken, h.Until
+				es[i].Held, es[i].Broken = true, h.Broken
 			}
 		}
 	}

@@ -100,7 +100,7 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 		return nil, &UsageError{err}
 	}
 	a.onStop(func(context.Context) error { x.Close(); return nil })
-	if a.monitor, err = newMonitor(a); err != nil {
+	if a.monitor, err = newMonitor(ctx, a); err != nil {
 		return nil, err
 	}
 	told := func(r deliver.Result) {
