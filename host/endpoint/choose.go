@@ -44,7 +44,7 @@ func (r *Registry) choose(name string) (choice, error) {
 		return c, err
 	}
 	if c.path == "" {
-		if c, err = r.fromFolder(name); err != nil {
+		if c, err = r.fromFolder(name, nil); err != nil {
 			return c, err
 		}
 	}
@@ -70,8 +70,9 @@ func (r *Registry) last(name string) (choice, error) {
 	return choice{path: r.store.Path(rec.Hash), file: rec.File, hash: rec.Hash, number: max(1, rec.Generation), proved: true}, nil
 }
 
-// fromFolder is the version in the folder, copied into the store.
-func (r *Registry) fromFolder(name string) (choice, error) {
+// fromFolder is the version in the folder, copied into the store, if granted, unless it is nil, agrees to its wishes. The file
+// is read anew, and what it is judged by is what is copied.
+func (r *Registry) fromFolder(name string, granted func(*plugin.Manifest) error) (choice, error) {
 	i, err := r.installed(name)
 	if err != nil {
 		return choice{}, err
@@ -80,15 +81,23 @@ func (r *Registry) fromFolder(name string) (choice, error) {
 	if r.store == nil {
 		return c, nil
 	}
-	if err := r.refused(name, store.Hash(i.Hash)); err != nil {
-		return c, fmt.Errorf("%s: %w", i.Path, err)
-	}
 	p, err := plugin.Open(i.Path)
 	if err != nil {
 		return c, err
 	}
+	if store.Hash(p.Hash) != i.Hash {
+		r.index.Forget(i.Path)
+	}
 	if p.Manifest.Name != name {
 		return c, fmt.Errorf("%s was replaced by another plug-in, %s, since the folder was read", i.Path, p.Manifest.Name)
+	}
+	if err := r.refused(name, p.Hash); err != nil {
+		return c, fmt.Errorf("%s: %w", i.Path, err)
+	}
+	if granted != nil {
+		if err := granted(p.Manifest); err != nil {
+			return c, err
+		}
 	}
 	if bad := slices.DeleteFunc(p.Check(), func(p plugin.Problem) bool { return p.Warning }); len(bad) > 0 {
 		return c, &plugin.Invalid{Name: i.Path, Problems: bad}
@@ -215,6 +224,9 @@ func (t *Type) Prove(ctx context.Context) error {
 	return fmt.Errorf("plug-in %s fails %d of its %d test vectors: %s", t.Manifest().Name, len(failed), len(vectors), strings.Join(lines, "; "))
 }
 
+// errNotGranted says that a version wants more than was granted.
+var errNotGranted = errors.New("it was not granted what it wants")
+
 // TryFolder makes the registry use the folder's version of types in place of the version that ran last, where there is
 // another one that was granted what it wishes. It is for a start whose configuration does not fit what ran last. Types that
 // were compiled before are closed. It tells whether anything is different now.
@@ -232,14 +244,16 @@ func (r *Registry) TryFolder(ctx context.Context) bool {
 			continue
 		}
 		i, err := r.installed(name)
-		if err != nil || store.Hash(i.Hash) == old.hash {
+		if err != nil || i.Hash == old.hash {
 			continue
 		}
-		grants, err := r.store.Grants(name)
-		if err != nil || len(grants.Missing(store.Wishes(i.Manifest))) > 0 {
-			continue
-		}
-		c, err := r.fromFolder(name)
+		c, err := r.fromFolder(name, func(m *plugin.Manifest) error {
+			grants, err := r.store.Grants(name)
+			if err == nil && len(grants.Missing(store.Wishes(m))) > 0 {
+				err = errNotGranted
+			}
+			return err
+		})
 		if err != nil {
 			continue
 		}

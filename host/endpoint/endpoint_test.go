@@ -175,7 +175,7 @@ func TestRegistry(t *testing.T) {
 		t.Error(problems[3].Err)
 	}
 	all := r.List()
-	if len(all) != 2 || all[0].Manifest.Name != "shell" || all[1].Manifest.Name != "webhook" {
+	if len(all) != 2 || all[0].Name != "shell" || all[1].Name != "webhook" {
 		t.Errorf("got %+v", all)
 	}
 	var wg sync.WaitGroup

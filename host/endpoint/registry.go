@@ -21,9 +21,9 @@ import (
 
 // Installed is an endpoint plug-in as found in a folder, by its manifest alone.
 type Installed struct {
-	Path     string
-	Manifest *plugin.Manifest
-	Hash     [32]byte // SHA-256 of the file
+	Path          string
+	Name, Version string
+	Hash          store.Hash // of the file, as it was when it was read last
 }
 
 // Problem is a file that could not be used. The others are used all the same.
@@ -37,6 +37,7 @@ type Problem struct {
 type Registry struct {
 	rt    *sandbox.Runtime
 	store *store.Store // nil: plug-ins are used as they lie in the folders
+	index *store.Index // of what lies in the folders; nil without a store
 	log   *slog.Logger
 	dirs  []string
 
@@ -56,10 +57,10 @@ func NewRegistry(rt *sandbox.Runtime, dirs ...string) *Registry {
 
 // Use makes the registry take plug-ins from a store, into which those of the folders are copied first, and remember there
 // which version runs. Call it before anything is opened.
-func (r *Registry) Use(s *store.Store, log *slog.Logger) { r.store, r.log = s, log }
+func (r *Registry) Use(s *store.Store, log *slog.Logger) { r.store, r.index, r.log = s, s.Index(), log }
 
-// Scan reads the manifests of all .wasm files in the folders. Nothing is run or compiled, and the files' code is not kept
-// in memory. Of two plug-ins with the same name the first in order of folder and file name is used, the other is a problem.
+// Scan reads the manifests of all .wasm files in the folders; with a store, of those that changed since they were read last.
+// Nothing is run or compiled, and the files' code is not kept in memory. Of two plug-ins with the same name the first in order of folder and file name is used, the other is a problem.
 // What was compiled before stays as it is. A folder that cannot be read is a problem too.
 func (r *Registry) Scan() []Problem {
 	var problems []Problem
@@ -78,25 +79,47 @@ func (r *Registry) Scan() []Problem {
 				continue
 			}
 			path := filepath.Join(dir, f.Name())
-			p, err := plugin.Open(path)
+			p, _, err := r.look(path)
 			if err != nil {
 				problems = append(problems, Problem{path, err})
 				continue
 			}
-			if p.Manifest.World != "endpoint" {
+			if p.World != world {
 				continue
 			}
-			if first, ok := found[p.Manifest.Name]; ok {
-				problems = append(problems, Problem{path, fmt.Errorf("the name %q is taken by %s, which is used: remove one of the two files", p.Manifest.Name, first.Path)})
+			if first, ok := found[p.Name]; ok {
+				problems = append(problems, Problem{path, fmt.Errorf("the name %q is taken by %s, which is used: remove one of the two files", p.Name, first.Path)})
 				continue
 			}
-			found[p.Manifest.Name] = Installed{Path: path, Manifest: p.Manifest, Hash: p.Hash}
+			found[p.Name] = Installed{Path: path, Name: p.Name, Version: p.Version, Hash: p.Hash}
 		}
 	}
+	r.saveIndex()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.found = found
 	return problems
+}
+
+// look tells what is in a file. The package is nil if the file did not change since it was read.
+func (r *Registry) look(path string) (store.Seen, *plugin.Package, error) {
+	if r.index != nil {
+		return r.index.Look(path)
+	}
+	p, err := plugin.Open(path)
+	if err != nil {
+		return store.Seen{}, nil, err
+	}
+	return store.Seen{Name: p.Manifest.Name, Version: p.Manifest.Version, World: p.Manifest.World, Hash: p.Hash}, p, nil
+}
+
+func (r *Registry) saveIndex() {
+	if r.index == nil {
+		return
+	}
+	if err := r.index.Save(); err != nil {
+		r.log.Debug("what lies in the plug-in folder could not be remembered; it is read again at the next start", "error", err)
+	}
 }
 
 // List gives the plug-ins found, by name.
@@ -107,7 +130,7 @@ func (r *Registry) List() []Installed {
 	for _, i := range r.found {
 		all = append(all, i)
 	}
-	slices.SortFunc(all, func(a, b Installed) int { return cmp.Compare(a.Manifest.Name, b.Manifest.Name) })
+	slices.SortFunc(all, func(a, b Installed) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
@@ -135,7 +158,7 @@ func (r *Registry) installed(name string) (Installed, error) {
 	}
 	e := &UnknownTypeError{Name: name, Dirs: r.dirs}
 	for _, i := range r.List() {
-		e.Known = append(e.Known, i.Manifest.Name)
+		e.Known = append(e.Known, i.Name)
 	}
 	return Installed{}, e
 }

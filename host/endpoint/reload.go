@@ -104,6 +104,7 @@ func (l *Reloader) Sync(ctx context.Context) {
 			}
 		}
 	}
+	l.r.saveIndex()
 }
 
 func (l *Reloader) inUse() []store.Hash {
@@ -142,6 +143,7 @@ func (l *Reloader) Run(ctx context.Context) error {
 		})
 	})
 	wg.Wait()
+	l.r.saveIndex()
 	for _, h := range l.r.handles() { // nothing serves any more: what was on trial is tried anew at the next start
 		l.update(h.name, func(rec *store.Record) { rec.Trial = nil })
 	}
@@ -166,18 +168,26 @@ func (l *Reloader) look(ctx context.Context, path string, again bool) {
 	old := l.files[path]
 	l.mu.Unlock()
 	f := FileStatus{Path: path, State: Unusable}
-	p, err := plugin.Open(path)
+	seen, p, err := l.r.look(path)
+	if err == nil {
+		f.Name, f.Version, f.Hash = seen.Name, seen.Version, seen.Hash
+		if !again && f.Hash == old.Hash && old.State != Deleted && !(old.State == Serving && l.moved(f)) {
+			return
+		}
+		if !l.judge(ctx, seen.World, p, &f) { // it is to be used: what is in the file counts, not what was known of it
+			l.r.index.Forget(path)
+			f = FileStatus{Path: path, State: Unusable}
+			if seen, p, err = l.r.look(path); err == nil {
+				f.Name, f.Version, f.Hash = seen.Name, seen.Version, seen.Hash
+				l.judge(ctx, seen.World, p, &f)
+			}
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return // gone since; that is told too
 	case err != nil:
 		f.Reason = err.Error()
-	default:
-		f.Name, f.Version, f.Hash = p.Manifest.Name, p.Manifest.Version, store.Hash(p.Hash)
-		if !again && f.Hash == old.Hash && old.State != Deleted && !(old.State == Serving && l.moved(f)) {
-			return
-		}
-		l.judge(ctx, p, &f)
 	}
 	l.note(f, old)
 }
@@ -216,23 +226,26 @@ func (l *Reloader) note(f, old FileStatus) {
 	}
 }
 
-// judge decides what becomes of a sound file.
-func (l *Reloader) judge(ctx context.Context, p *plugin.Package, f *FileStatus) {
+// judge decides what becomes of a sound file. It reports false, and decides nothing, if that needs the package and it is nil.
+func (l *Reloader) judge(ctx context.Context, of string, p *plugin.Package, f *FileStatus) bool {
 	h := l.r.handle(f.Name)
 	switch {
-	case p.Manifest.World != "endpoint" || h == nil:
+	case of != world || h == nil:
 		f.State = Available
-		return
+		return true
 	case l.taken(f) != "":
 		f.Reason = fmt.Sprintf("the name %q is taken by %s: remove one of the two files", f.Name, l.taken(f))
-		return
+		return true
 	}
 	if g := h.current.Load(); g.hash() == f.Hash {
 		f.State = Serving
 		if g.trial.Load() == nil {
 			l.settled(h, f)
 		}
-		return
+		return true
+	}
+	if p == nil {
+		return false
 	}
 	state, err := l.offer(ctx, h, p, f)
 	f.State = state
@@ -242,6 +255,7 @@ func (l *Reloader) judge(ctx context.Context, p *plugin.Package, f *FileStatus) 
 	if state == Waiting {
 		l.pend(f)
 	}
+	return true
 }
 
 // taken gives the other file that brings the same plug-in, if there is one.

@@ -13,6 +13,7 @@
 //	grants/NAME.known         NAME was granted something once
 //	grants/NAME.KEY.json      one thing that NAME may do; KEY is made of it
 //	quarantine/SHA256.json    a version that failed, and why
+//	index.json                what the files of plug-in folders held when they were read last; see Index
 //
 // There is one file for each fact, so the service and the command line may both write without waiting for each other.
 //
