@@ -49,7 +49,7 @@ func TestTypedSecretIsNotShown(t *testing.T) {
 	go func() {
 		for range 2 {
 			<-asked
-			for until := time.Now().Add(20 * time.Second); ; {
+			for until := time.Now().Add(time.Minute); ; {
 				mode, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 				if err == nil && mode.Lflag&unix.ECHO == 0 {
 					break

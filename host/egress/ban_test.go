@@ -177,7 +177,7 @@ func TestBanTimeout(t *testing.T) {
 	path, _ := fakeClient(t, "sleep 60 & wait")
 	start := time.Now()
 	_, terr := newExecutor(t, Options{Fail2ban: path}).Do(t.Context(), ban("ban", "192.0.2.7"), Policy{Ban: true, Timeout: 200 * time.Millisecond})
-	if terr == nil || terr.Stage != StageTimeout || terr.Ambiguous || time.Since(start) > 20*time.Second {
+	if terr == nil || terr.Stage != StageTimeout || terr.Ambiguous || time.Since(start) > 50*time.Second {
 		t.Errorf("got %+v after %s", terr, time.Since(start))
 	}
 }
@@ -227,7 +227,7 @@ func TestFail2ban(t *testing.T) {
 		}
 		return resp
 	}
-	for until := time.Now().Add(30 * time.Second); ; {
+	for until := time.Now().Add(time.Minute); ; {
 		if resp := do(ban("verify")); resp.Status == 0 && strings.Contains(resp.Body, "Status for the jail: tocsin") {
 			break
 		} else if time.Now().After(until) {

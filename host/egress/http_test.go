@@ -184,13 +184,13 @@ func TestHostileAnswers(t *testing.T) {
 	})
 	t.Cleanup(func() { close(release) })
 	x := newExecutor(t, Options{})
-	p := Policy{Grants: []Grant{grantTo(t, s.URL)}, Timeout: 10 * time.Second, MaxResponse: 1000}
+	p := Policy{Grants: []Grant{grantTo(t, s.URL)}, Timeout: time.Minute, MaxResponse: 1000}
 	for _, c := range []struct {
 		path, stage, says string
 		timeout           time.Duration
 	}{
 		{"/hang", StageTimeout, "did not answer within", 200 * time.Millisecond},
-		{"/drip", StageTimeout, "did not finish", 200 * time.Millisecond},
+		{"/drip", StageTimeout, "did not finish", 2 * time.Second},
 		{"/reset", StageRead, "may have taken", 0},
 		{"/close", StageRead, "may have taken", 0},
 		{"/half-header", StageRead, "may have taken", 0},

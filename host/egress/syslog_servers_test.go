@@ -98,7 +98,7 @@ func (r *receiver) start(t *testing.T, env []string, name string, args ...string
 			t.Logf("%s said:\n%s", name, out.String())
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		up := true
 		for _, port := range []int{r.octets, r.tls} {
 			c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
@@ -125,7 +125,7 @@ func (r *receiver) start(t *testing.T, env []string, name string, args ...string
 // lines waits for n further messages in the server's file.
 func (r *receiver) lines(t *testing.T, n int) []*rfc5424.SyslogMessage {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		b, err := os.ReadFile(filepath.Join(r.dir, "out"))
 		var all []string
 		if err == nil && bytes.HasSuffix(b, []byte("\n")) {

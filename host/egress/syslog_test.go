@@ -87,7 +87,7 @@ func next(t *testing.T, got <-chan string) string {
 	select {
 	case s := <-got:
 		return s
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no message arrived")
 		return ""
 	}

@@ -168,7 +168,7 @@ func (b *bench) serves(version string, onTrial bool) {
 // until polls for what happens beside the calls.
 func (b *bench) until(what string, ok func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("it never came to this: %s", what)

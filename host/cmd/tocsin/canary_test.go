@@ -325,7 +325,7 @@ func crash(t *testing.T, cmd *exec.Cmd) {
 	}
 	select {
 	case u := <-at:
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 		if err != nil {

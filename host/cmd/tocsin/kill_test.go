@@ -210,7 +210,7 @@ func TestTermDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"run"}, {"run", "-r", capture}} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		cmd := s.command(ctx, append(args, "--log-format", "text")...)
 		var stderr lockedBuffer

@@ -45,7 +45,7 @@ func (w *watched) want(name string, gone bool) {
 		if c != (Change{filepath.Join(w.dir, name), gone}) {
 			w.t.Fatalf("got %+v, want %s, gone %v", c, name, gone)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatalf("nothing was told; want %s, gone %v", name, gone)
 	}
 }
@@ -182,7 +182,7 @@ func TestFolderComesAndGoes(t *testing.T) {
 		select {
 		case c := <-w.changes:
 			left[c] = true
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("got %v only", left)
 		}
 	}
@@ -232,7 +232,7 @@ func TestManyAtOnce(t *testing.T) {
 		select {
 		case c := <-w.changes:
 			seen[c.Path] = true
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%d of 200 were told", len(seen))
 		}
 	}
