@@ -123,7 +123,8 @@ func listenSocket(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
 	}
-	// The folder is closed to others (0700), so that nobody gets in between these two lines.
+	// Until here the socket has the mode that the umask leaves. Who is let in by that must get into the folder, too: one that
+	// tocsin made is closed to others (0700).
 	if err := os.Chmod(path, 0o600); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)

@@ -166,11 +166,7 @@ func RemoveSecret(s Streams, path, name string, force bool) error {
 	}
 	if err := store.Remove(name); err != nil {
 		if m, ok := errors.AsType[*secret.MissingError](err); ok {
-			text := fmt.Sprintf("there is no secret %q", m.Name)
-			if m.Nearest != "" {
-				text += fmt.Sprintf(": did you mean %q?", m.Nearest)
-			}
-			return usage("%s", text)
+			return usage("%s", m.Reason())
 		}
 		return err
 	}

@@ -124,8 +124,8 @@ type mailSession struct {
 	c              *smtp.Client
 
 	phase     string
-	since     time.Time // when the phase began
-	limited   bool      // the phase's own limit is nearer than the session's
+	since     time.Time     // when the phase began
+	limit     time.Duration // of the phase, or of the session if that ends before
 	mechanism string
 	parts     []pdk.Part // the recipients so far
 	accepted  int        // how many of them the server took
@@ -182,11 +182,10 @@ func (s *mailSession) tlsConfig() *tls.Config {
 func (s *mailSession) begin(ctx context.Context, phase string, limit time.Duration) {
 	s.phase = phase
 	s.since = time.Now()
+	s.limit = limit
 	until := s.since.Add(limit)
-	end, ok := ctx.Deadline()
-	s.limited = !ok || until.Before(end)
-	if !s.limited {
-		until = end
+	if end, ok := ctx.Deadline(); ok && end.Before(until) {
+		until, s.limit = end, s.p.Timeout
 	}
 	_ = s.conn.SetDeadline(until) // fails on a closed connection only, which the next read tells
 }
@@ -412,9 +411,9 @@ func (s *mailSession) failed(ctx context.Context, err error) *pdk.TransportError
 		out.Message = s.at + ": the session was stopped" + maybe
 	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 		out.Stage = StageTimeout
-		limit := s.p.Timeout
-		if s.limited && ctx.Err() == nil {
-			limit = commandTime
+		limit := s.limit
+		if ctx.Err() != nil {
+			limit = s.p.Timeout
 		}
 		out.Message = fmt.Sprintf("%s did not answer within %s (phase %s)%s", s.at, limit, s.phase, maybe)
 	case errors.As(err, &protocol):

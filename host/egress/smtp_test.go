@@ -14,6 +14,7 @@ import (
 	"net"
 	stdmail "net/mail"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -218,6 +219,39 @@ func TestMailReplies(t *testing.T) {
 				t.Errorf("\n got %s\nwant %s", got, want)
 			}
 		})
+	}
+}
+
+// TestMailTimeLimits: a phase that takes too long is told with the limit that it had.
+func TestMailTimeLimits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		phase        string
+		own, session time.Duration
+		ended        bool // the session is
+		want         string
+	}{
+		{phaseStartTLS, handshakeTimeout, 5 * time.Minute, false, "did not answer within 10s (phase starttls); nothing was sent"},
+		{phaseMail, commandTime, 5 * time.Minute, false, "did not answer within 1m0s (phase mail); nothing was sent"},
+		{phaseStartTLS, handshakeTimeout, 3 * time.Second, false, "did not answer within 3s (phase starttls)"},
+		{phaseMail, commandTime, 15 * time.Second, false, "did not answer within 15s (phase mail)"},
+		{phaseMail, commandTime, 5 * time.Minute, true, "did not answer within 5m0s (phase mail)"},
+		{phaseData, 5 * time.Minute, 5 * time.Minute, false, "did not answer within 5m0s (phase data)"},
+	} {
+		conn, other := net.Pipe()
+		defer conn.Close()
+		defer other.Close()
+		s := &mailSession{p: &Policy{Timeout: c.session}, at: "mail.example:25", letter: &letter{req: &pdk.SMTPRequest{}}, conn: &replyConn{Conn: conn}}
+		ctx, cancel := context.WithTimeout(t.Context(), c.session)
+		s.begin(ctx, c.phase, c.own)
+		cancel()
+		if ctx = context.WithoutCancel(ctx); c.ended {
+			ctx, cancel = context.WithTimeout(ctx, 0)
+			defer cancel()
+		}
+		if e := s.failed(ctx, os.ErrDeadlineExceeded); e.Stage != StageTimeout || !strings.Contains(e.Message, c.want) {
+			t.Errorf("got %s: %s; want %s", e.Stage, e.Message, c.want)
+		}
 	}
 }
 

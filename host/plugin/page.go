@@ -14,8 +14,8 @@ var page = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Parse(string(text)))
 })
 
-// FormStyle is a stylesheet for what Form renders, in light and dark.
-func FormStyle() string {
+// formStyle is a stylesheet for what Form renders, in light and dark.
+func formStyle() string {
 	css, _ := builtin.ReadFile("builtin/form.css")
 	return string(css)
 }
@@ -26,7 +26,7 @@ func (p *Package) Page(part string, in FormInput) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	style := FormStyle()
+	style := formStyle()
 	sum := sha256.Sum256([]byte(style))
 	say, own := phrases().in(in.Locale), p.words.in(in.Locale)
 	about, _ := p.Describe(in.Locale)

@@ -41,13 +41,18 @@ type MissingError struct {
 	Nearest string // the name that was probably meant, or empty
 }
 
-// Error says how to store it.
-func (e *MissingError) Error() string {
+// Reason says what is missing, and no more.
+func (e *MissingError) Reason() string {
 	text := fmt.Sprintf("there is no secret %q", e.Name)
 	if e.Nearest != "" {
 		text += fmt.Sprintf(": did you mean %q?", e.Nearest)
 	}
-	return text + " (tocsin secret set " + e.Name + " stores it)"
+	return text
+}
+
+// Error says how to store it, too.
+func (e *MissingError) Error() string {
+	return e.Reason() + " (tocsin secret set " + e.Name + " stores it)"
 }
 
 // Info is what may be said of a secret.

@@ -323,7 +323,7 @@ func (t *table) text(key, s string, c *call, url bool) *text {
 func (t *table) value(key, s string, url bool) *value {
 	parts := strings.Split(s, "|")
 	v := &value{name: strings.TrimSpace(parts[0])}
-	use := Use{Field: t.path + "." + key, Name: v.name, URL: url}
+	use := Use{Field: t.path + "." + key, Name: v.name}
 	if !known(v.name) {
 		t.bad(key, strconv.Quote(v.name)+" is no value; there are "+strings.Join(values, ", ")+", alert.FIELD, endpoint.PARAMETER and recipient.PARAMETER")
 	}
@@ -346,7 +346,7 @@ func (t *table) value(key, s string, url bool) *value {
 			if !known(f.arg) {
 				t.bad(key, strconv.Quote(f.arg)+" after the filter or is no value")
 			}
-			t.recipe.uses = append(t.recipe.uses, Use{Field: use.Field, Name: f.arg, Filters: []string{"or"}, URL: url})
+			t.recipe.uses = append(t.recipe.uses, Use{Field: use.Field, Name: f.arg, Filters: []string{"or"}})
 		case name == "words":
 			t.words = append(t.words, Use{Field: use.Field, Name: f.arg})
 		}

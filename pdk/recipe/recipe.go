@@ -27,7 +27,6 @@ type Use struct {
 	Field   string // of the table, such as "request.url"
 	Name    string // of the value, such as "endpoint.token" or "alert.severity"
 	Filters []string
-	URL     bool // it stands in a URL
 }
 
 // step is one step of the probe.

@@ -231,7 +231,8 @@ func (w *writer) total(out []byte) []byte {
 	return append(appendGlobal(appendGlobal(out, opGlobalGet, w.left), opGlobalGet, w.fuel), opI64Add)
 }
 
-// nextSlice makes the function that is called when the slice is used up, or the depth:
+// nextSlice makes the function that is called when the slice is used up. That the depth is, functions see for themselves; here it
+// keeps a module that was stopped for it from going on:
 //
 //	all = left + fuel
 //	if all < 0 || depth < 0 { trap }
