@@ -271,9 +271,13 @@ func ListEndpoints(ctx context.Context, l Listing) error {
 				r.State = "broken"
 			}
 		}
-		for _, rc := range cfg.Recipients {
-			if rc.Endpoint == e.Name {
-				r.Recipients++
+		for i, rc := range cfg.Recipients {
+			if rc.Endpoint != e.Name {
+				continue
+			}
+			r.Recipients++
+			if c, err := readConfirmation(cfg, i); err == nil && c.Code != "" && r.Reason == "" { // the endpoint's own trouble goes before
+				r.Reason = rc.Name + ": " + c.note()
 			}
 		}
 		if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) },

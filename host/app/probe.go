@@ -21,6 +21,7 @@ type TestOptions struct {
 	Timeout  time.Duration // for all steps after config; must be positive
 	Send     bool          // also sends a real message
 	Sample   string        // a part of the name of the sample alert that is sent
+	Code     string        // what the last test message shows; then nothing is sent
 	LogLevel string
 }
 
@@ -33,6 +34,7 @@ const (
 	stepPayload    = "payload"    // can the alert be put into a request that the service takes?
 	stepPost       = "post"       // was it taken?
 	stepStart      = "start"      // can the script be started?
+	stepConfirm    = "confirm"    // did it arrive, where the service does not tell?
 )
 
 var testColumns = []report.Column{
@@ -61,6 +63,8 @@ type tester struct {
 	w      *report.Writer
 	of     string // for the error: `endpoint "hook"`
 	limit  time.Duration
+	code   string     // what a test message shows for its reader to give back; empty: nothing
+	posted bool       // a test message was taken
 	failed *TestError // the first failure
 }
 
@@ -76,6 +80,7 @@ func TestEndpoint(ctx context.Context, o TestOptions, name string) error {
 		return err
 	}
 	rc := -1
+	o.Send = o.Send || o.Code != ""
 	for k := range cfg.Recipients {
 		if o.Send && cfg.Recipients[k].Endpoint == name {
 			rc = k
@@ -105,6 +110,9 @@ func TestRecipient(ctx context.Context, o TestOptions, name string) error {
 func (o *TestOptions) run(ctx context.Context, cfg *config.Config, of string, ep, rc int) (err error) {
 	if o.Timeout <= 0 {
 		return usage("--timeout is %s: it is a time such as 30s", o.Timeout)
+	}
+	if o.Code != "" {
+		return o.giveBack(cfg, of, rc)
 	}
 	log, err := newLog(o.Err, o.LogLevel, "text", true)
 	if err != nil {
@@ -137,15 +145,30 @@ func (o *TestOptions) run(ctx context.Context, cfg *config.Config, of string, ep
 	s := &tester{target: t, x: x, w: w, of: of, limit: o.Timeout}
 	s.row(testRow{Step: stepConfig, Detail: fmt.Sprintf("%s %s", t.endpoint.TypeName, t.typ.Manifest().Version)}, time.Since(start))
 	s.probe(limited)
+	confirm := o.Send && t.typ.Manifest().Features.Confirm
+	if confirm {
+		if s.code, err = newCode(); err != nil {
+			return err
+		}
+	}
 	if o.Send && s.failed == nil && limited.Err() == nil {
 		s.send(limited, sample.Alert)
+	}
+	if confirm && s.posted {
+		c, err := readConfirmation(cfg, rc)
+		if err == nil {
+			err = s.confirm(ctx, c, o.asker()) // a person may take more time than a service
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the test of %s was stopped", of)
 	case s.failed != nil:
 		return s.failed
-	case limited.Err() != nil:
+	case limited.Err() != nil && !s.posted:
 		return &TestError{Of: of, Step: stepPost, Reason: fmt.Sprintf("there was no time left for it; --timeout gives the whole test more than %s", o.Timeout)}
 	}
 	return nil
@@ -168,7 +191,11 @@ func (s *tester) row(r testRow, took time.Duration) {
 	r.Result = cmp.Or(r.Result, resultOK)
 	r.Took = float64(took.Microseconds()) / 1000
 	r.Of, r.Detail, r.Hint = visible(s.redact(r.Of)), visible(s.redact(r.Detail)), visible(s.redact(r.Hint))
-	_ = s.w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string { // Close tells the error
+	writeRow(s.w, r, took)
+}
+
+func writeRow(w *report.Writer, r testRow, took time.Duration) {
+	_ = w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string { // Close tells the error
 		detail := r.Detail
 		if r.Of != "" && detail != "" {
 			detail = r.Of + ": " + detail
@@ -178,7 +205,7 @@ func (s *tester) row(r testRow, took time.Duration) {
 		}
 		return []string{r.Step, r.Result, took.Round(10 * time.Microsecond).String(), cmp.Or(detail, r.Of)}
 	})
-	_ = s.w.Flush()
+	_ = w.Flush()
 }
 
 // fail prints a step that failed and remembers the first of them.
@@ -203,6 +230,7 @@ var stepHint = map[string]string{
 	stepPermission: "give the account the right to write there, or correct where it writes to",
 	stepPayload:    "tocsin recipient preview shows what is sent",
 	stepPost:       "look at the service's own log",
+	stepConfirm:    "the service's own log, or the run history of what it runs, tells why",
 }
 
 // probe runs the requests that the plug-in offers to test a configuration with.
@@ -245,7 +273,7 @@ func (s *tester) probe(ctx context.Context) {
 
 // send posts a sample alert that says of itself that it is a test.
 func (s *tester) send(ctx context.Context, sample pdk.Alert) {
-	m := testAlert(sample)
+	m := testAlert(sample, s.code)
 	for _, plain := range []bool{false, true} {
 		start := time.Now()
 		out, err := s.render(ctx, m, s.locale(), plain)
@@ -282,6 +310,7 @@ func (s *tester) send(ctx context.Context, sample pdk.Alert) {
 				detail += ", as plain text only"
 			}
 			s.row(testRow{Step: stepPost, Of: testMessage, Detail: detail}, a.took)
+			s.posted = v.Outcome != pdk.Skipped
 			return
 		case v.Outcome == pdk.BadPayload && step == stepPayload && !plain && ctx.Err() == nil:
 			s.row(testRow{Step: step, Result: resultFailed, Of: testMessage, Detail: v.Reason, Hint: "once more as plain text"}, a.took)
@@ -299,12 +328,15 @@ func (s *tester) send(ctx context.Context, sample pdk.Alert) {
 // wrongAddress tells of a status that a server gives for a path that takes no messages.
 func wrongAddress(status int) bool { return status == 404 || status == 405 }
 
-// testAlert marks a sample for people and, with the key "test", for programs that act on alerts.
-func testAlert(sample pdk.Alert) *message {
+// testAlert marks a sample for people and, with the key "test", for programs that act on alerts. A code stands where it is seen first.
+func testAlert(sample pdk.Alert, code string) *message {
 	now := time.Now().UTC()
 	sample.ID, sample.Tstamp, sample.Time = alert.NewID().String(), now.Unix(), now.Format("2006-01-02T15:04:05.000000Z07:00")
-	sample.Title = "Test: " + sample.Title
-	sample.Message = "This is a test by tocsin, nothing happened. " + sample.Message
+	test, about := "Test", "This is a test by tocsin, nothing happened. "
+	if code != "" {
+		test, about = "Test "+code, about+"Its code is "+code+". "
+	}
+	sample.Title, sample.Message = test+": "+sample.Title, about+sample.Message
 	m := newMessage(sample)
 	m.alert.Raw = append(m.alert.Raw[:len(m.alert.Raw)-1], `,"test":true}`...)
 	return m

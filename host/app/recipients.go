@@ -45,6 +45,10 @@ type RecipientState struct {
 	LastError   string    `json:"last_error,omitempty"`
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 	Oldest      time.Time `json:"oldest,omitzero"` // since when the oldest queued one waits
+
+	Confirmed   time.Time `json:"confirmed,omitzero"`   // when the code of a test message came back: it had arrived
+	Unconfirmed bool      `json:"unconfirmed,omitzero"` // the code of the last one has not come back
+	confirmed   string    // both in words
 }
 
 // Recipients tells how the configured recipients do, now. It is for metrics and the API; it may be called at any time
@@ -63,6 +67,9 @@ func recipientStates(ctx context.Context, cfg *config.Config, s *outbox.Store) (
 		rule := &cfg.Rules()[i]
 		out[i] = RecipientState{Recipient: rule.Recipient, Endpoint: rule.Endpoint, MinimumSeverity: rule.MinSeverity.String(), Held: held(rule, now), FilteredBy: map[string]uint64{}}
 		at[rule.Recipient] = &out[i]
+		if c, err := readConfirmation(cfg, i); err == nil { // a damaged one is told of when it is needed
+			out[i].Confirmed, out[i].Unconfirmed, out[i].confirmed = c.Confirmed, c.Code != "", c.note()
+		}
 	}
 	if s == nil {
 		return out, nil
@@ -153,6 +160,9 @@ func (r *RecipientState) cells() []string {
 	if r.LastError != "" && !r.LastErrorAt.Before(r.LastUse) { // the last attempt failed
 		note = strings.TrimPrefix(note+"; "+r.LastError, "; ")
 	}
+	if r.Unconfirmed {
+		note = strings.TrimPrefix(note+"; "+r.confirmed, "; ")
+	}
 	return []string{
 		r.Recipient, r.Endpoint, r.MinimumSeverity, fmt.Sprint(r.Filtered), n64(r.Silenced), n64(r.Queued), n64(r.Delivered + r.Accepted),
 		fmt.Sprint(r.Failed), n64(r.Dead), n64(r.Dropped), local(r.LastUse), note,
@@ -241,6 +251,9 @@ func ShowRecipient(ctx context.Context, l Listing, name string) error {
 			text += " (" + c.note + ")"
 		}
 		p.line(c.name, text)
+	}
+	if r.confirmed != "" {
+		p.line("confirmed", r.confirmed)
 	}
 	p.line("failed", fmt.Sprintf("%d attempts", r.Failed))
 	p.line("last use", local(r.LastUse))

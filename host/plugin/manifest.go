@@ -84,6 +84,9 @@ type Features struct {
 	// Digest says that people read its messages, so that one may stand for many that waited through an outage. Without it each
 	// alert is sent on its own, however old: a ban, a document or an incident cannot be summed up.
 	Digest bool `toml:"digest"`
+	// Confirm says that the service's success does not tell whether a message arrived. A test message then shows a code, for its reader
+	// to give back.
+	Confirm bool `toml:"confirm"`
 	// Release says in a word what becomes of an alert that ends, one of Releases. Empty: edits, or sends without EditOnRelease.
 	Release string `toml:"release"`
 }

@@ -14,6 +14,7 @@ func testFlags(c *cobra.Command, o *app.TestOptions) {
 	formatFlag(c, &o.Format)
 	c.Flags().DurationVar(&o.Timeout, "timeout", 30*time.Second, "for all steps after config")
 	c.Flags().StringVar(&o.Sample, "sample", "", "a part of the name of the sample alert to send (default: the first)")
+	c.Flags().StringVar(&o.Code, "code", "", "the code that the last test message shows: it arrived; nothing is sent")
 	c.Flags().StringVar(&o.LogLevel, "log-level", "warn", "debug, info, warn or error")
 	_ = c.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -21,6 +22,8 @@ func testFlags(c *cobra.Command, o *app.TestOptions) {
 const testHelp = `Each step is printed as it ends: its name, ok or failed, the time it took. Steps: config (the configuration and the plug-in),
 dns, connect, tls, auth (does the service know us?), permission (may we write there?), payload (can the alert be put into a
 request that the service takes?), post (was it taken?), and start for a script. The one that fails is named with what to do.
+Some services take every message and show it later, if at all. For these a test message shows a code of four digits, and the step confirm
+asks for it: type it in, or give it to the same command with --code. What is known is recorded, for tocsin recipient list and show.
 It works beside a running service and leaves nothing in its ledger. Exit codes: 0 all well, 2 the configuration is wrong, 4 a step
 failed, 1 stopped or something else.`
 
@@ -48,7 +51,7 @@ func recipientTestCommand(s app.Streams) *cobra.Command {
 then sends a sample alert that says of itself that it is a test: in its title, its message and, for programs, the key "test".
 
 ` + testHelp,
-		Example: "  tocsin recipient test soc-chat\n  tocsin recipient test soc-chat --sample 'host, ends' --format jsonl",
+		Example: "  tocsin recipient test soc-chat\n  tocsin recipient test soc-chat --sample 'host, ends' --format jsonl\n  tocsin recipient test teams --code 4821",
 		RunE:    func(c *cobra.Command, args []string) error { return app.TestRecipient(c.Context(), o, args[0]) },
 	}
 	testFlags(c, &o)

@@ -205,6 +205,8 @@ func TestEndpointAndRecipientTests(t *testing.T) {
 		{"endpoint", "lonely", nil, 0, "config start", ""},
 		{"endpoint", "lonely", []string{"--send"}, 2, "", "has no recipient to send a message to"},
 		{"endpoint", "wrong", nil, 2, "", "webhook_ulr"},
+		{"recipient", "fine", []string{"--code", "1234"}, 2, "", "no code is waited for"},
+		{"endpoint", "fine", []string{"--code", "1234"}, 2, "", "no code is waited for"},
 		{"recipient", "finn", nil, 2, "", `has no recipient "finn"; did you mean "fine"?`},
 		{"endpoint", "bot", []string{"--timeout", "0s"}, 2, "", "--timeout is 0s"},
 		{"endpoint", "bot", []string{"--sample", "zzz"}, 2, "", `no sample alert "zzz"`},
