@@ -171,7 +171,7 @@ func (d DevPlugin) round(ctx context.Context, sample *plugin.Sample) error {
 			return nil
 		}
 		file := filepath.Join(d.Install, pkg.Name()+".wasm")
-		if err := replace(file, pkg.Wasm); err != nil {
+		if err := writeOut(file, pkg.Wasm); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(d.Out, "installed as %s\n", file)
@@ -299,23 +299,4 @@ func guestLog(s Streams) *slog.Logger {
 		}
 		return a
 	}}))
-}
-
-// replace puts data in a file in one step, so that a running service never sees half of it.
-func replace(file string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

@@ -68,7 +68,7 @@ func (f PluginForm) Run() error {
 		_, err = f.Out.Write(page)
 		return err
 	}
-	if err := os.WriteFile(f.File, page, 0o644); err != nil {
+	if err := writeOut(f.File, page); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(f.Out, "%s: the %s form of %s; open it in a browser\n", f.File, f.Part, pkg.Name())

@@ -328,6 +328,20 @@ func replaceFile(target string, b []byte) (err error) {
 	return os.Rename(tmp.Name(), target)
 }
 
+// writeOut writes a file that a user named, at once, and makes its folder.
+func writeOut(file string, b []byte) error {
+	switch info, err := os.Stat(file); {
+	case err == nil && info.IsDir():
+		return usage("%s is a folder: name a file in it", file)
+	case err == nil && !info.Mode().IsRegular(): // a pipe, a terminal
+		return os.WriteFile(file, b, 0o644)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return replaceFile(file, b)
+}
+
 // RemovePlugin takes a plug-in out of the folder and forgets it with its grants. Endpoints that use it have to go first.
 func RemovePlugin(s Streams, path, name string) error {
 	f, err := openFolder(path, true)

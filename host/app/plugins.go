@@ -47,7 +47,8 @@ func BuildPlugins(ctx context.Context, s Streams, names []string, out string) er
 }
 
 // PackPlugin puts the files of a development folder into a module. Without a module it is the one that plug-ins without code
-// share, built from the clone that the working folder lies in.
+// share, built from the clone that the working folder lies in. Where out is a folder, or ends like one, the file in it is
+// named after the plug-in; folders are made.
 func PackPlugin(ctx context.Context, s Streams, module, dir, out string) error {
 	var wasm []byte
 	var err error
@@ -74,10 +75,10 @@ func PackPlugin(ctx context.Context, s Streams, module, dir, out string) error {
 	if err := aboutSignature(s, module, wasm, dir, p); err != nil {
 		return err
 	}
-	if out == "" {
-		out = p.Name() + ".wasm"
+	if info, err := os.Stat(out); out == "" || os.IsPathSeparator(out[len(out)-1]) || err == nil && info.IsDir() {
+		out = filepath.Join(out, p.Name()+".wasm")
 	}
-	if err := os.WriteFile(out, packed, 0o644); err != nil {
+	if err := writeOut(out, packed); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(s.Out, "%s: %s, sha256 %x\n", out, report.Bytes(uint64(len(packed))), p.Hash)

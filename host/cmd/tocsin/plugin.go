@@ -33,7 +33,7 @@ built; elsewhere name any plug-in of that kind as the module.`,
 			return app.PackPlugin(cmd.Context(), s, module, args[len(args)-1], packOut)
 		},
 	}
-	pack.Flags().StringVarP(&packOut, "out", "o", "", "the file to write (default: NAME.wasm, named by the manifest)")
+	pack.Flags().StringVarP(&packOut, "out", "o", "", "the file to write, or the folder for NAME.wasm, named by the manifest (default: NAME.wasm here)")
 
 	unpack := &cobra.Command{
 		Use: "unpack PLUGIN.wasm FOLDER", Short: "Write a plug-in's parts as files, the development form", Args: cobra.ExactArgs(2),
