@@ -231,7 +231,7 @@ func (s *Server) serve(c net.Conn, n int) {
 		v = s.cfg.Visit(n)
 	}
 	tcp, _ := c.(*net.TCPConn)
-	if v.Hold != nil || v.HangUp != 0 {
+	if v.HangUp != 0 {
 		_ = tcp.SetReadBuffer(4096) // so that the sender gets stuck soon
 	}
 	if v.Hold != nil {
