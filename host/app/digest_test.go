@@ -1,19 +1,14 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/outbox"
 )
 
 // TestDigestAfterAnOutage has a service that is down while alerts pile up: when it is back the first message that it takes
@@ -25,7 +20,7 @@ func TestDigestAfterAnOutage(t *testing.T) {
 	var mu sync.Mutex // guards what follows
 	down, tries := true, 0
 	var got []message
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := serving(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
@@ -39,34 +34,19 @@ func TestDigestAfterAnOutage(t *testing.T) {
 		}
 		got = append(got, m)
 	}))
-	defer srv.Close()
-	cfg := configured(t, srv.URL)
+	cfg := configured(t, url)
 	over := 20
 	cfg.Delivery.DigestOver = &over
 	cfg.Delivery.DigestAfter = 1 // a nanosecond: all that waits is old
 	drop(t, cfg, batched(t, 1, "0s"))
-	a, err := New(t.Context(), Deps{Config: cfg, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := a.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := a.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	a := &bed{App: started(t, cfg), t: t, cfg: cfg}
 	store := func(n int, sev alert.Severity) {
-		var es []outbox.Entry
-		for i := range n {
-			al := benchAlert(i)
-			al.Severity = sev
-			es = append(es, outbox.Entry{Alert: al, Targets: a.router.Route(al, time.Now())})
+		alerts := make([]*alert.Alert, n)
+		for i := range alerts {
+			alerts[i] = benchAlert(i)
+			alerts[i].Severity = sev
 		}
-		if err := a.store.Store(t.Context(), es); err != nil {
-			t.Fatal(err)
-		}
+		a.raise(alerts...)
 	}
 	store(5, alert.Warning)
 	waitFor(t, "the endpoint to be held", func() bool {

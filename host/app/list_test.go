@@ -137,18 +137,7 @@ func TestLimitsOfANewVersion(t *testing.T) {
 		return wasm
 	}
 	drop(t, cfg, version("0.1.0", "15s", "4"))
-	a, err := New(t.Context(), Deps{Config: cfg, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := a.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := a.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	a := started(t, cfg)
 	h, err := a.registry.Handle(t.Context(), "webhook")
 	if err != nil {
 		t.Fatal(err)
