@@ -19,7 +19,7 @@ const (
 	Dead                   // given up; see the reason
 	Skipped                // not sent because the recipient's parameters say so, or a digest that did not arrive; see the reason
 	Digested               // a digest was sent in its place; see the reason
-	Silenced               // not sent because the recipient got the same a short while ago; see the reason
+	Silenced               // not sent because the recipient got the same a short while ago, or was muted or in maintenance; see the reason
 )
 
 var states = names{"queued", "leased", "delivered", "accepted", "duplicate", "dead", "skipped", "digested", "silenced"}

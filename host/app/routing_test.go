@@ -185,3 +185,60 @@ func TestRecipientCounters(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestMutedAtARestart: what waits for a recipient that the configuration mutes now is not sent after all.
+func TestMutedAtARestart(t *testing.T) {
+	var requests atomic.Int32
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		http.Error(w, "no", http.StatusServiceUnavailable)
+	}))
+	defer sink.Close()
+	cfg := configured(t, sink.URL)
+	drop(t, cfg, webhookVersion(t, "0.1.0", nil))
+	var a *App
+	start := func(extra string) {
+		t.Helper()
+		text := "[[endpoint]]\nname = \"hook\"\ntype = \"webhook\"\nparameters = { webhook_url = \"" + sink.URL + "\" }\n" +
+			"[[recipient]]\nname = \"ops\"\nendpoint = \"hook\"\n" + extra
+		if err := os.WriteFile(cfg.File, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Load(cfg.File)
+		if err == nil {
+			a, err = New(t.Context(), Deps{Config: c, Log: slog.New(slog.DiscardHandler)})
+		}
+		if err == nil {
+			err = a.Start(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := func() {
+		t.Helper()
+		if err := a.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start("")
+	al := scan(alert.Store, "")
+	if err := a.store.Store(t.Context(), []outbox.Entry{{Alert: al, Targets: a.router.Route(al, time.Now())}}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "an attempt", func() bool {
+		rs, err := a.Recipients(t.Context())
+		return err == nil && rs[0].Failed > 0
+	})
+	stop()
+	tried := requests.Load()
+	start("muted = true\n")
+	defer stop()
+	waitFor(t, "its turn", func() bool {
+		rs, err := a.Recipients(t.Context())
+		return err == nil && rs[0].Silenced == 1
+	})
+	if n := requests.Load(); n != tried {
+		t.Errorf("%d requests after the recipient was muted", n-tried)
+	}
+}

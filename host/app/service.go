@@ -87,7 +87,9 @@ func New(ctx context.Context, d Deps) (_ *App, err error) {
 	if err := a.registry.Adopt(); err != nil {
 		return nil, err
 	}
-	a.store, err = outbox.Open(ctx, dbPath(a.cfg), outboxOptions(a.cfg, d.Log))
+	options := outboxOptions(a.cfg, d.Log)
+	options.Quiet = a.router.Quiet
+	a.store, err = outbox.Open(ctx, dbPath(a.cfg), options)
 	if err != nil {
 		return nil, err
 	}

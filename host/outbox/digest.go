@@ -171,7 +171,7 @@ func (s *Store) Digest(ctx context.Context, endpoint string) (n int, err error) 
 	}
 	s.mu.Unlock()
 	for _, r := range rs {
-		for more := true; more; {
+		for more := s.why(r, nil, s.now()) == ""; more; {
 			var got int
 			err := s.do(ctx, "make a digest in", s.chunk, func(t *tx) (err error) {
 				got, more, err = s.digestSome(t, r)
@@ -214,6 +214,12 @@ func (s *Store) digestSome(t *tx, r *recipient) (n int, more bool, err error) {
 			return 0, false, err
 		}
 		for _, w := range rows {
+			one := dueRow{d: alert.Delivery{ID: w.id, Alert: w.text}, seq: w.seq, release: w.release, key: w.key}
+			if ended, err := s.quietOne(t, &one, r, now); err != nil {
+				return 0, false, err
+			} else if ended {
+				continue
+			}
 			with, err := s.goesAlong(t, w, r)
 			if err != nil {
 				return 0, false, err

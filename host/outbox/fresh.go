@@ -131,7 +131,8 @@ func (t *tx) addFresh(r *recipient, id alert.ID, text []byte, now int64) {
 func (s *Store) takeFresh(t *tx, q *freshQueue, limit int, clock time.Time, before *dueRow) []alert.Delivery {
 	items := q.waiting()
 	n := 0
-	for n < min(limit, len(items)) && (before == nil || items[n].before(before.notBefore, before.d.ID)) {
+	for n < min(limit, len(items)) && (before == nil || items[n].before(before.notBefore, before.d.ID)) &&
+		(n == 0 || s.why(q.r, items[n].text, clock) == "") { // see quietFresh
 		n++
 	}
 	if n == 0 {

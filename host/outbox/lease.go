@@ -45,7 +45,7 @@ const engagePoll = 200 * time.Millisecond
 // A release is not taken before its engage has ended at that recipient, so that nobody reads of an end before the
 // beginning, and the engage's provider id is known; if a digest stands for the engage, not before that has ended. Of a
 // key that a silence window takes for the same alert one is under way at a time; while its window is open, the others
-// become Silenced.
+// become Silenced. So does what Options.Quiet holds back.
 func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.Delivery, error) {
 	if max <= 0 || s.onHold(endpoint) {
 		return nil, ctx.Err()
@@ -144,7 +144,8 @@ func (s *Store) head(t *tx, e *endpoint, now int64) (r *recipient, queued bool, 
 	return r, queued, err
 }
 
-// take leases deliveries of the head's recipient; again says that all of them have to wait or were silenced.
+// take leases deliveries of the head's recipient; again says that all of them have to wait or were silenced, so that another
+// recipient may have its turn.
 func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again bool, err error) {
 	clock := s.now()
 	now := clock.UnixMilli()
@@ -154,11 +155,23 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	}
 	t.served[e.seq] = r.seq
 	var fresh *freshQueue
+	ended := 0
 	if !t.classic && len(t.fresh[r.seq].waiting()) > 0 {
 		fresh = t.fresh[r.seq]
+		if ended, err = s.quietFresh(t, fresh, clock); err != nil {
+			return nil, false, err
+		}
+	}
+	if queued {
+		n, err := s.quietAll(t, r, clock)
+		if err != nil || n == s.chunk { // the next call goes on
+			return nil, false, err
+		}
+		ended += n
 	}
 	if fresh != nil && !queued {
-		return s.takeFresh(t, fresh, limit, clock, nil), false, nil
+		out = s.takeFresh(t, fresh, limit, clock, nil)
+		return out, len(out) == 0 && ended > 0, nil
 	}
 	var rows []dueRow
 	err = t.each(func(q *sql.Rows) error {
@@ -182,7 +195,7 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		return nil, false, err
 	}
 	var behind *dueRow // the first that comes after what is fresh
-	if fresh != nil {
+	if len(fresh.waiting()) > 0 {
 		head := &fresh.waiting()[0]
 		for i := range rows {
 			if w := &rows[i]; head.before(w.notBefore, w.d.ID) {
@@ -196,6 +209,11 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	var met []string // keys of silence windows: one delivery of each at a time
 	for i := range rows {
 		w := &rows[i]
+		if ended, err := s.quietOne(t, w, r, clock); err != nil {
+			return nil, false, err
+		} else if ended {
+			continue
+		}
 		if w.release && w.key != "" || w.same.Valid && r.silence > 0 { // these look at what was taken before
 			if err := t.takeAll(taken, now); err != nil {
 				return nil, false, err
@@ -233,7 +251,7 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	if fresh != nil && len(out) < limit {
 		out = append(out, s.takeFresh(t, fresh, limit-len(out), clock, behind)...)
 	}
-	return out, len(out) == 0 && len(rows) > 0, nil
+	return out, len(out) == 0 && len(rows)+ended > 0, nil
 }
 
 // engageOf fills a release's provider id from its engage, or says that the release has to wait: then it has been put

@@ -45,6 +45,7 @@ func TestPlans(t *testing.T) {
 		"silence all":  {sqlSilenceAll, []string{"SEARCH delivery USING PRIMARY KEY", "COVERING INDEX same_queued (recipient=? AND same=?)"}, false},
 		"park same":    {sqlParkSame, []string{"SEARCH delivery USING PRIMARY KEY", "INDEX same_queued (recipient=? AND same=?)"}, false},
 		"unpark same":  {sqlUnparkSame, []string{"SEARCH delivery USING PRIMARY KEY", "INDEX same_queued (recipient=? AND same=?)"}, false},
+		"quiet all":    {sqlQuietAll, []string{"SEARCH delivery USING PRIMARY KEY", "INDEX due (recipient=? AND not_before<?)", "SEARCH a USING INTEGER PRIMARY KEY"}, false},
 		"follow":       {sqlFollow, []string{"INDEX by_alert (alert=? AND recipient=?)", "COVERING INDEX engaged (key=? AND seq<?)"}, false},
 		"end silences": {sqlEndSilence, []string{"SEARCH silence USING PRIMARY KEY", "INDEX silence_ended (until<?)"}, false},
 		"newest":       {list(Filter{Before: alert.NewID()}), []string{"SEARCH d USING PRIMARY KEY (id<?)"}, false},
@@ -54,7 +55,7 @@ func TestPlans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := make([]any, strings.Count(c.query, "?"))
-			if slices.Contains([]string{"head", "due", "tried", "fresh", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "late", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "follow", "end silences"}, name) {
+			if slices.Contains([]string{"head", "due", "tried", "fresh", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "late", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "quiet all", "follow", "end silences"}, name) {
 				args = args[:highest(c.query)]
 			}
 			var plan []string

@@ -42,6 +42,9 @@ type Options struct {
 	MaxDead int
 	// Digest says when old deliveries are sent as one; its zero value: never.
 	Digest DigestPolicy
+	// Quiet, if set, tells why a recipient gets nothing of an alert, as JSON, now, or with nil nothing at all; empty: it does. It
+	// is asked when a delivery is due, with the store's clock, and must be quick.
+	Quiet func(recipient string, alertJSON []byte, now time.Time) string
 }
 
 // The defaults of Options.
@@ -64,6 +67,7 @@ type Store struct {
 	maxQueue  int64
 	maxDead   int64
 	digest    DigestPolicy
+	quiet     func(recipient string, alertJSON []byte, now time.Time) string // nil: nothing is held back
 	wall      wall
 	// chunk is how many rows one transaction of a bulk change touches, so that others are not kept waiting.
 	chunk int
@@ -131,7 +135,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s := &Store{
 		path: path, log: o.Log, now: o.Now, retention: o.Retention, deadFor: o.DeadRetention, readOnly: o.ReadOnly, chunk: 500,
 		ops: make(chan *op), quit: make(chan struct{}), ended: make(chan struct{}),
-		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, ready: map[string][]alert.Delivery{}, freshWaits: map[string]freshWait{}, digests: map[alert.ID]bool{}, digest: o.Digest,
+		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, ready: map[string][]alert.Delivery{}, freshWaits: map[string]freshWait{}, digests: map[alert.ID]bool{}, digest: o.Digest, quiet: o.Quiet,
 		wakes: map[string]chan struct{}{},
 		usage: map[string]*Usage{}, used: map[string]bool{},
 	}

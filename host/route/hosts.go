@@ -1,6 +1,7 @@
 package route
 
 import (
+	"encoding/json"
 	"net/netip"
 
 	"github.com/tocsin-net/tocsin/host/alert"
@@ -46,6 +47,33 @@ func (hs *hosts) fill(a *alert.Alert) {
 		if addr, err := netip.ParseAddr(a.Name); err == nil {
 			hs.list[0].addr = addr
 		}
+	}
+}
+
+// fillJSON does as fill with an alert's JSON, as far as pools ask: which hosts they are.
+func (hs *hosts) fillJSON(text []byte) {
+	var a struct {
+		Entity string
+		Value  string `json:"entity_value"`
+		Client string
+		Server string
+		IP     string
+		MAC    string
+	}
+	if err := json.Unmarshal(text, &a); err != nil {
+		return // stored by this program
+	}
+	switch {
+	case a.Client != "" || a.Server != "":
+		hs.n, hs.flow = 2, true
+		hs.list[0].addr, _ = netip.ParseAddr(a.Client)
+		hs.list[1].addr, _ = netip.ParseAddr(a.Server)
+	case a.IP != "" || a.MAC != "":
+		hs.n = 1
+		hs.list[0].addr, _ = netip.ParseAddr(a.IP)
+		hs.list[0].mac, hs.list[0].hasMAC = parseMAC(a.MAC)
+	case a.Entity == alert.EntityAMHost.String(): // as in fill
+		hs.list[0].addr, _ = netip.ParseAddr(a.Value)
 	}
 }
 

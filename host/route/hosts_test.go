@@ -179,3 +179,93 @@ func TestSilenceKey(t *testing.T) {
 		}
 	}
 }
+
+// TestQuiet asks of alerts that wait, by their JSON, what Route is asked of new ones: both say the same.
+func TestQuiet(t *testing.T) {
+	window := func(name string, members ...string) *Window {
+		m := Maintenance{Name: name, From: noon, Until: noon.Add(time.Hour)}
+		if len(members) > 0 {
+			m.Pools = []*Pool{pool(t, members...)}
+		}
+		w, err := NewWindow(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	r := mustNew(t,
+		Rule{Recipient: "free", Endpoint: "hook"},
+		Rule{Recipient: "muted", Endpoint: "hook", Muted: true, Maintenance: []*Window{window("move")}},
+		Rule{Recipient: "move", Endpoint: "hook", Maintenance: []*Window{window("move")}},
+		Rule{Recipient: "desk", Endpoint: "hook", Maintenance: []*Window{window("desks", desk)}},
+		Rule{Recipient: "mac", Endpoint: "hook", Maintenance: []*Window{window("devices", deskMAC)}},
+		Rule{Recipient: "servers", Endpoint: "hook", Maintenance: []*Window{window("nobody", "192.0.2.1"), window("servers", web, "198.51.100.0/24")}},
+	)
+	names := []string{"free", "muted", "move", "desk", "mac", "servers"}
+	alerts := map[string]*alert.Alert{
+		"flow": webFlow(), "attack": hostile(), "host": deskAlert(), "device": {Entity: alert.EntityMAC, MAC: deskMAC},
+		"interface": {Entity: alert.EntityInterface, Interface: "eth0"}, "am host": {Entity: alert.EntityAMHost, Name: "198.51.100.7"},
+		"am host by name": {Entity: alert.EntityAMHost, Name: "www.example.org"}, "system": {Entity: alert.EntitySystem},
+	}
+	for what, a := range alerts {
+		text, err := a.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, now := range []time.Time{noon.Add(-time.Second), noon, noon.Add(time.Hour)} {
+			routed := map[string]bool{}
+			for _, target := range r.Route(a, now) {
+				routed[target.Recipient] = true
+			}
+			for _, name := range names {
+				if why := r.Quiet(name, text, now); (why == "") != routed[name] {
+					t.Errorf("%s for %s at %v: routed %v, while waiting %q", what, name, now, routed[name], why)
+				}
+			}
+		}
+	}
+	text, err := hostile().MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		recipient string
+		text      []byte
+		want      string
+	}{
+		{"muted", nil, "muted"}, {"move", nil, "maintenance move"}, {"servers", nil, ""}, {"servers", text, "maintenance servers"},
+		{"free", nil, ""}, {"unknown", text, ""}, {"servers", []byte("{"), ""},
+	} {
+		if got := r.Quiet(c.recipient, c.text, noon); got != c.want {
+			t.Errorf("%s, %.20q: %q, want %q", c.recipient, c.text, got, c.want)
+		}
+	}
+}
+
+// BenchmarkQuiet is asked for every delivery that is leased: while a window about some hosts is open, and of a recipient that
+// has no window.
+func BenchmarkQuiet(b *testing.B) {
+	w, err := NewWindow(Maintenance{Name: "move", From: noon, Until: noon.Add(time.Hour), Pools: []*Pool{pool(b, web)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := mustNew(b, Rule{Recipient: "free", Endpoint: "hook"}, Rule{Recipient: "move", Endpoint: "hook", Maintenance: []*Window{w}})
+	text, err := deskAlert().MarshalJSON()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, at := range map[string]time.Time{"free": noon, "move": noon, "closed": noon.Add(-time.Hour)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			recipient := name
+			if name == "closed" {
+				recipient = "move"
+			}
+			for b.Loop() {
+				if r.Quiet(recipient, text, at) != "" {
+					b.Fatal("held back")
+				}
+			}
+		})
+	}
+}

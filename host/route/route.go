@@ -110,7 +110,8 @@ type Stats struct {
 // another one.
 type Router struct {
 	rules []rule
-	hosts bool // a rule asks for the alert's hosts
+	hosts bool             // a rule asks for the alert's hosts
+	quiet map[string]*rule // those that are muted or have maintenance windows, by recipient
 }
 
 // rule is a Rule with its lists as bit sets, where an empty list has all bits set.
@@ -170,7 +171,7 @@ func Filters() []string { return slices.Clone(filterNames[1:]) }
 
 // New compiles rules. The error names every fault of every recipient.
 func New(rules []Rule) (*Router, error) {
-	r := &Router{rules: make([]rule, len(rules))}
+	r := &Router{rules: make([]rule, len(rules)), quiet: map[string]*rule{}}
 	seen := map[string]bool{}
 	var errs []error
 	for i, c := range rules {
@@ -185,6 +186,9 @@ func New(rules []Rule) (*Router, error) {
 		seen[c.Recipient] = true
 		if err := r.rules[i].compile(c); err != nil {
 			errs = append(errs, fmt.Errorf("route: recipient %s: %w", c.Recipient, err))
+		}
+		if c.Muted || len(c.Maintenance) > 0 {
+			r.quiet[c.Recipient] = &r.rules[i]
 		}
 		r.hosts = r.hosts || r.rules[i].byHost || slices.ContainsFunc(c.Maintenance, func(w *Window) bool { return w.scope != nil })
 	}
@@ -369,6 +373,36 @@ func (r *rule) now(hs *hosts, now time.Time) verdict {
 		}
 	}
 	return matched
+}
+
+// Quiet tells why a recipient gets nothing of an alert at a time of the wall clock: "muted", or "maintenance" and the
+// window's name; empty if it does. It is for alerts that were routed before and wait, so text is the alert's JSON; with nil it
+// tells what holds all alerts back. It counts nothing.
+func (r *Router) Quiet(recipient string, text []byte, now time.Time) string {
+	u := r.quiet[recipient]
+	if u == nil {
+		return ""
+	}
+	if u.muted {
+		return filterNames[byMute]
+	}
+	var hs *hosts
+	for _, w := range u.windows {
+		if w.scope != nil && text == nil || !w.Open(now) {
+			continue
+		}
+		if w.scope != nil {
+			if hs == nil { // windows are seldom open, and those of some hosts fewer
+				hs = &hosts{}
+				hs.fillJSON(text)
+			}
+			if hs.in(w.scope) == 0 {
+				continue
+			}
+		}
+		return filterNames[byMaintenance] + " " + w.name
+	}
+	return ""
 }
 
 // amName is what the name or address of an active-monitoring host is compared by.
