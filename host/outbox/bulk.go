@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -17,51 +18,81 @@ const bulk = 16
 
 var (
 	sqlTakeBulk = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?1 WHERE id IN (` + marks(bulk) + `)`
-	// sqlSettleBulk and sqlSettleFew settle deliveries whose requests took the same time, and, under true, another each.
-	sqlSettleBulk = map[bool]string{false: settleStatement(bulk, false), true: settleStatement(bulk, true)}
-	sqlSettleFew  = map[bool]string{false: settleStatement(few, false), true: settleStatement(few, true)}
+	// sqlSettleBulk and sqlSettleFew settle deliveries that are leased, and such that are fresh.
+	sqlSettleBulk = settleStatements(bulk)
+	sqlSettleFew  = settleStatements(few)
 )
+
+// States stand in statements as numbers where rows pass by the thousand: of a parameter SQLite cannot tell beforehand which
+// partial indexes a row is not in, which doubles what the row costs.
 
 // few is bulk for settlements that come in small numbers.
 const few = 4
 
-// settleArgs is how many parameters a settleStatement has before the ids.
-const settleArgs = 8
+// settleArgs is how many parameters a statement of settleStatements has before the ids.
+const settleArgs = 6
 
-// settleStatement settles n deliveries of state ?7 as sent, with the attempt that did it, which is counted by adding ?8. ?3 says that the service drops repeats: then a
+// settling chooses among statements that settle deliveries.
+type settling struct {
+	fresh bool
+	each  bool // the requests took another time each
+}
+
+// settleStatements settle n deliveries as sent, with the attempt that did it. ?3 says that the service drops repeats: then a
 // mark of an earlier attempt in doubt goes, else it stays. The time that the request took is ?6 or, for each its own, follows
 // the ids.
-func settleStatement(n int, each bool) string {
-	var ids, took strings.Builder
-	took.WriteString("CASE id")
+func settleStatements(n int) map[settling]string {
+	var ids, each strings.Builder
+	each.WriteString("CASE id")
 	for i := range n {
 		if i > 0 {
 			ids.WriteString(", ")
 		}
 		fmt.Fprintf(&ids, "?%d", settleArgs+1+i)
-		fmt.Fprintf(&took, " WHEN ?%d THEN ?%d", settleArgs+1+i, settleArgs+1+n+i)
+		fmt.Fprintf(&each, " WHEN ?%d THEN ?%d", settleArgs+1+i, settleArgs+1+n+i)
 	}
-	time := "?6"
-	if each {
-		time = took.String() + " ELSE ?6 END"
+	all := map[settling]string{}
+	for took, expr := range map[bool]string{false: "?6", true: each.String() + " ELSE ?6 END"} {
+		set := `UPDATE delivery SET state = ?1, changed = ?2, began = ?4, status = ?5, took = ` + expr
+		where := ` AND id IN (` + ids.String() + `)`
+		all[settling{false, took}] = set + `, not_before = 0, ambiguous = ambiguous AND NOT ?3, plain = 0, reason = '' WHERE state = 1` + where
+		all[settling{true, took}] = set + `, attempts = 1 WHERE state = 9` + where
 	}
-	return `UPDATE delivery SET state = ?1, not_before = 0, changed = ?2, ambiguous = ambiguous AND NOT ?3, plain = 0, reason = '',
-		began = ?4, status = ?5, took = ` + time + `, attempts = attempts + ?8 WHERE state = ?7 AND id IN (` + ids.String() + `)`
+	return all
 }
 
-// The statements that store new alerts and their deliveries, all due at once and in no silence window.
+// The statements that store new alerts and their deliveries, all due at once and in no silence window. Those for stored alerts, the
+// most frequent, have the action as a number, and those for deliveries the state: Queued, or fresh.
 var (
-	sqlAlertBulk = `INSERT INTO alert (seq, id, stored, action, key, json) VALUES ` +
-		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?), `, bulk), ", ")
-	sqlDeliverBulk = deliveries(bulk)
-	sqlDeliver     = deliveries(1)
+	sqlAlertBulk  = alerts(bulk, "?")
+	sqlStoredBulk = alerts(bulk, "0")
+	sqlAlert      = alerts(1, "?") + ` ON CONFLICT (id) DO NOTHING`
+	sqlStored     = alerts(1, "0") + ` ON CONFLICT (id) DO NOTHING`
+
+	sqlDeliverBulk = map[bool]string{false: deliveries(bulk, int(alert.Queued)), true: deliveries(bulk, stateFresh)}
+	sqlDeliver     = map[bool]string{false: deliveries(1, int(alert.Queued)), true: deliveries(1, stateFresh)}
 )
 
-// deliverArgs is how many parameters a row of deliveries has.
-const deliverArgs = 5
+func alerts(n int, action string) string {
+	return `INSERT INTO alert (seq, id, stored, action, key, json) VALUES ` +
+		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, `+action+`, ?, ?), `, n), ", ")
+}
 
-// deliveries writes n rows of queued deliveries: ?1 is the time, and of each row its id, alert, recipient, severity and state follow.
-func deliveries(n int) string {
+// alertArgs appends the parameters of an alert for one of these statements; stored chooses those with the action as a number.
+func alertArgs(args []any, seq int64, a *alert.Alert, now int64, text []byte, stored bool) []any {
+	args = append(args, seq, a.ID[:], now)
+	if !stored {
+		args = append(args, int64(a.Action))
+	}
+	return append(args, a.Key, text)
+}
+
+// deliverArgs is how many parameters a row of deliveries has.
+const deliverArgs = 4
+
+// deliveries writes n rows of new deliveries in a state: ?1 is the time, and of each row its id, alert, recipient and severity
+// follow.
+func deliveries(n, state int) string {
 	var b strings.Builder
 	b.WriteString(`INSERT INTO delivery (id, alert, recipient, severity, state, not_before, created, since, changed, attempts, base, plain,
 		ambiguous, reason, provider_id) VALUES `)
@@ -70,7 +101,7 @@ func deliveries(n int) string {
 			b.WriteString(", ")
 		}
 		n := deliverArgs*i + 2
-		fmt.Fprintf(&b, `(?%d, ?%d, ?%d, ?%d, ?%d, ?1, ?1, ?1, ?1, 0, 0, 0, 0, '', '')`, n, n+1, n+2, n+3, n+4)
+		fmt.Fprintf(&b, `(?%d, ?%d, ?%d, ?%d, %d, ?1, ?1, ?1, ?1, 0, 0, 0, 0, '', '')`, n, n+1, n+2, n+3, state)
 	}
 	return b.String()
 }
@@ -101,43 +132,52 @@ func (s *Store) insertBulk(t *tx, es []Entry, texts [][]byte, now int64) (done b
 		return false, nil
 	}
 	args := make([]any, 0, 6*bulk)
+	stored := !slices.ContainsFunc(es, func(e Entry) bool { return e.Alert.Action != alert.Store })
 	for i := range es {
-		a := es[i].Alert
-		args = append(args, t.newSeq+1+int64(i), a.ID[:], now, int64(a.Action), a.Key, texts[i])
+		args = alertArgs(args, t.newSeq+1+int64(i), es[i].Alert, now, texts[i], stored)
 	}
-	switch _, err := t.exec(sqlAlertBulk, args...); {
+	statement := sqlAlertBulk
+	if stored {
+		statement = sqlStoredBulk
+	}
+	switch _, err := t.exec(statement, args...); {
 	case isRepeat(err): // SQLite has taken back what the statement did
 		return false, nil
 	case err != nil:
 		return false, err
 	}
 	ids := make([]alert.ID, len(found))
-	args = append(make([]any, 0, deliverArgs*bulk+1), now)
+	var rows [2][]any // not fresh, fresh
 	for i := range es {
 		t.newSeq++
 		for _, r := range to[i] {
 			// See insert.
 			ids[0] = alert.NewID()
-			state := int64(alert.Queued)
-			if s.mayBeFresh(t, r, es[i].Alert, "", texts[i]) {
-				state = stateFresh
+			fresh, k := s.mayBeFresh(t, r, es[i].Alert, "", texts[i]), 0
+			if fresh {
+				k = 1
 				t.addFresh(r, ids[0], texts[i], now)
 			}
-			args = append(args, ids[0][:], t.newSeq, r.seq, int64(es[i].Alert.Severity), state)
+			if rows[k] == nil {
+				rows[k] = append(make([]any, 0, deliverArgs*bulk+1), now)
+			}
+			rows[k] = append(rows[k], ids[0][:], t.newSeq, r.seq, int64(es[i].Alert.Severity))
 			ids = ids[1:]
 			t.count(r.seq, alert.Queued, 1)
 			t.wake[r.endpoint.name] = true
-			if len(args) == deliverArgs*bulk+1 {
-				if _, err := t.exec(sqlDeliverBulk, args...); err != nil {
+			if len(rows[k]) == deliverArgs*bulk+1 {
+				if _, err := t.exec(sqlDeliverBulk[fresh], rows[k]...); err != nil {
 					return false, err
 				}
-				args = args[:1]
+				rows[k] = rows[k][:1]
 			}
 		}
 	}
-	for rest := args[1:]; len(rest) > 0; rest = rest[deliverArgs:] {
-		if _, err := t.exec(sqlDeliver, now, rest[0], rest[1], rest[2], rest[3], rest[4]); err != nil {
-			return false, err
+	for k, fresh := range []bool{false, true} {
+		for rest := rows[k][min(1, len(rows[k])):]; len(rest) > 0; rest = rest[deliverArgs:] {
+			if _, err := t.exec(sqlDeliver[fresh], now, rest[0], rest[1], rest[2], rest[3]); err != nil {
+				return false, err
+			}
 		}
 	}
 	return true, nil
@@ -187,44 +227,43 @@ func took(v *alert.Settlement) int64 { return max(0, v.Took.Microseconds()) }
 
 // settleBulk settles the first ones of a call, n of them, in one statement; 0 if the first has to go alone.
 func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
-	settle := sqlSettleBulk
-	switch {
-	case len(vs) >= bulk:
-		vs = vs[:bulk]
-	case len(vs) >= few:
-		vs = vs[:few]
-		settle = sqlSettleFew
-	default:
+	if len(vs) < few {
 		return 0, nil
 	}
 	var leases [bulk]lease
-	each := false
 	s.mu.Lock()
-	for i := range vs {
-		v, first := &vs[i], &vs[0]
-		l, ok := s.leases[v.Delivery]
-		if !ok || l.same != "" || v.State != first.State || v.Idempotent != first.Idempotent || v.Status != first.Status ||
-			i > 0 && (l.at != leases[0].at || (l.batch == nil) != (leases[0].batch == nil)) || !plainSuccess(v) ||
+	for n < min(bulk, len(vs)) {
+		v, first, l := &vs[n], &vs[0], &leases[n]
+		var ok bool
+		if *l, ok = s.leases[v.Delivery]; !ok || l.same != "" || v.State != first.State || v.Idempotent != first.Idempotent ||
+			v.Status != first.Status || l.at != leases[0].at || (l.batch == nil) != (leases[0].batch == nil) || !plainSuccess(v) ||
 			s.digests[v.Delivery] || t.settled[v.Delivery] || len(t.parked[v.Delivery]) > 0 {
-			s.mu.Unlock()
-			for _, before := range vs[:i] {
-				delete(t.settled, before.Delivery)
-			}
-			return 0, nil
+			break
 		}
-		t.settled[v.Delivery] = true
+		t.settled[v.Delivery] = true                       // it may come twice in this very call
 		l.recipient = s.names.recipients[l.recipient.name] // it may have moved or been removed since
-		leases[i] = l
-		each = each || took(v) != took(first)
+		n++
 	}
 	s.mu.Unlock()
+	settle := sqlSettleBulk
+	size := bulk
+	if n < bulk {
+		settle = sqlSettleFew
+		size = min(few, n/few*few)
+	}
+	for _, beyond := range vs[size:n] {
+		delete(t.settled, beyond.Delivery)
+	}
+	if size == 0 {
+		return 0, nil
+	}
+	vs = vs[:size]
+	each := false
+	for i := range vs {
+		each = each || took(&vs[i]) != took(&vs[0])
+	}
 	state, now := vs[0].State, s.now().UnixMilli()
 	args := append(make([]any, 0, settleArgs+2*bulk), int64(state), now, vs[0].Idempotent, leases[0].at, vs[0].Status, took(&vs[0]))
-	if t.isFresh(&leases[0]) {
-		args = append(args, stateFresh, 1)
-	} else {
-		args = append(args, int64(alert.Leased), 0)
-	}
 	for i := range vs {
 		args = append(args, vs[i].Delivery[:])
 		t.move(leases[i].recipient.seq, alert.Leased, state, 1)
@@ -243,6 +282,6 @@ func (s *Store) settleBulk(t *tx, vs []alert.Settlement) (n int, err error) {
 			s.attempted(leases[i].recipient.name, false, "", now)
 		}
 	})
-	_, err = t.exec(settle[each], args...)
+	_, err = t.exec(settle[settling{t.isFresh(&leases[0]), each}], args...)
 	return len(vs), err
 }

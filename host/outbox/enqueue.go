@@ -71,8 +71,11 @@ func encode(e Entry) ([]byte, error) {
 }
 
 func (s *Store) insert(t *tx, e Entry, text []byte, now int64) error {
-	n, err := t.execN(`INSERT INTO alert (seq, id, stored, action, key, json) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO NOTHING`, t.newSeq+1, e.Alert.ID[:], now, int64(e.Alert.Action), e.Alert.Key, text)
+	statement, stored := sqlAlert, e.Alert.Action == alert.Store
+	if stored {
+		statement = sqlStored
+	}
+	n, err := t.execN(statement, alertArgs(make([]any, 0, 6), t.newSeq+1, e.Alert, now, text, stored)...)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -111,14 +114,15 @@ func (s *Store) insert(t *tx, e Entry, text []byte, now int64) error {
 		if target.Silence != "" && r.silence > 0 {
 			same = target.Silence
 		}
-		is := int64(state)
 		if state == alert.Queued && s.mayBeFresh(t, r, e.Alert, target.Silence, text) {
-			is = stateFresh
 			t.addFresh(r, id, text, now)
-		}
-		if _, err := t.exec(`INSERT INTO delivery (id, alert, recipient, state, not_before, created, since, changed, attempts,
+			_, err = t.exec(sqlDeliver[true], now, id[:], t.newSeq, r.seq, int64(e.Alert.Severity))
+		} else {
+			_, err = t.exec(`INSERT INTO delivery (id, alert, recipient, state, not_before, created, since, changed, attempts,
 			base, plain, ambiguous, reason, provider_id, severity, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, '', ?, ?)`,
-			id[:], t.newSeq, r.seq, is, now, now, now, now, reason, int64(e.Alert.Severity), same); err != nil {
+				id[:], t.newSeq, r.seq, int64(state), now, now, now, now, reason, int64(e.Alert.Severity), same)
+		}
+		if err != nil {
 			return err
 		}
 		t.count(r.seq, state, 1)

@@ -54,9 +54,14 @@ type freshItem struct {
 	text  []byte // the alert's JSON
 }
 
-// before tells whether it comes before a row that is due from a time on: those due at the same time go by their ids.
-func (w *freshItem) before(due int64, id alert.ID) bool {
-	return w.since < due || w.since == due && string(w.id[:]) < string(id[:])
+// place is where a delivery stands among those of its recipient that wait: those due at the same time go by their ids.
+type place struct {
+	due int64 // Unix ms
+	id  alert.ID
+}
+
+func (w *freshItem) before(p *place) bool {
+	return w.since < p.due || w.since == p.due && string(w.id[:]) < string(p.id[:])
 }
 
 // freshBatch are deliveries leased together.
@@ -127,12 +132,11 @@ func (t *tx) addFresh(r *recipient, id alert.ID, text []byte, now int64) {
 	t.freshBytes += len(text)
 }
 
-// takeFresh leases up to limit deliveries from memory: those that come before a row that is due from a time on, if there is one.
-func (s *Store) takeFresh(t *tx, q *freshQueue, limit int, clock time.Time, before *dueRow) []alert.Delivery {
+// takeFresh leases up to limit deliveries from memory: those that come before a place, if there is one.
+func (s *Store) takeFresh(t *tx, q *freshQueue, limit int, clock time.Time, before *place) []alert.Delivery {
 	items := q.waiting()
 	n := 0
-	for n < min(limit, len(items)) && (before == nil || items[n].before(before.notBefore, before.d.ID)) &&
-		(n == 0 || s.why(q.r, items[n].text, clock) == "") { // see quietFresh
+	for n < min(limit, len(items)) && (before == nil || items[n].before(before)) && (n == 0 || s.why(q.r, items[n].text, clock) == "") {
 		n++
 	}
 	if n == 0 {
@@ -369,7 +373,7 @@ func (s *Store) classify(t *tx) error {
 	s.mu.Unlock()
 	now := s.now().UnixMilli()
 	for _, id := range uncount {
-		if _, err := t.exec(sqlUncount, id[:], now, 0, 1, int64(alert.Leased)); err != nil {
+		if _, err := t.exec(sqlUncount, id[:], now, 0); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,9 @@ const (
 	sqlEngage = `SELECT d.id, d.state, d.not_before, d.provider_id
 		FROM alert a INDEXED BY engaged CROSS JOIN delivery d INDEXED BY by_alert ON d.alert = a.seq AND d.recipient = ?3
 		WHERE a.key = ?1 AND a.action = 1 AND a.seq < ?2 ORDER BY a.seq DESC LIMIT 1`
+	// sqlFirst finds the place of a recipient's first row that waits.
+	sqlFirst = `SELECT d.not_before, d.id FROM delivery d INDEXED BY due WHERE d.recipient = ?1 AND d.state = 0
+		ORDER BY d.not_before, d.id LIMIT 1`
 	sqlTake = `UPDATE delivery SET state = 1, attempts = attempts + 1, changed = ?2 WHERE id = ?1`
 	sqlPut  = `UPDATE delivery SET not_before = ?2 WHERE id = ?1`
 	// sqlNext finds when an endpoint's first waiting delivery is due.
@@ -169,9 +172,20 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 		}
 		ended += n
 	}
-	if fresh != nil && !queued {
-		out = s.takeFresh(t, fresh, limit, clock, nil)
-		return out, len(out) == 0 && ended > 0, nil
+	if fresh != nil {
+		var first *place // of what is in the indexes
+		if queued {
+			var id []byte
+			var due int64
+			if found, err := t.row([]any{&due, &id}, sqlFirst, r.seq); err != nil {
+				return nil, false, err
+			} else if found {
+				first = &place{due, alert.ID(id)}
+			}
+		}
+		if out := s.takeFresh(t, fresh, limit, clock, first); len(out) > 0 {
+			return out, false, nil
+		}
 	}
 	var rows []dueRow
 	err = t.each(func(q *sql.Rows) error {
@@ -194,12 +208,12 @@ func (s *Store) take(t *tx, e *endpoint, limit int) (out []alert.Delivery, again
 	if err != nil {
 		return nil, false, err
 	}
-	var behind *dueRow // the first that comes after what is fresh
+	var behind *place // of the first that comes after what is fresh
 	if len(fresh.waiting()) > 0 {
 		head := &fresh.waiting()[0]
 		for i := range rows {
-			if w := &rows[i]; head.before(w.notBefore, w.d.ID) {
-				rows, behind = rows[:i], w
+			if at := (place{rows[i].notBefore, rows[i].d.ID}); head.before(&at) {
+				rows, behind = rows[:i], &at
 				break
 			}
 		}

@@ -32,6 +32,7 @@ func TestPlans(t *testing.T) {
 		"settle":       {sqlSettle, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"tried":        {sqlTried, []string{"SEARCH attempt USING PRIMARY KEY (delivery=?)", "SEARCH delivery USING PRIMARY KEY (id=?)"}, true},
 		"fresh":        {sqlFreshIDs, []string{"SEARCH q USING PRIMARY KEY (id>?)"}, false},
+		"first":        {sqlFirst, []string{"COVERING INDEX due (recipient=?)"}, false},
 		"unpark":       {sqlUnpark, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"put":          {sqlPut, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
 		"uncount":      {sqlUncount, []string{"SEARCH delivery USING PRIMARY KEY"}, false},
@@ -55,7 +56,7 @@ func TestPlans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := make([]any, strings.Count(c.query, "?"))
-			if slices.Contains([]string{"head", "due", "tried", "fresh", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "late", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "quiet all", "follow", "end silences"}, name) {
+			if slices.Contains([]string{"head", "due", "tried", "fresh", "first", "next", "engage", "take", "settle", "unpark", "put", "uncount", "revive", "expire", "late", "oldest", "prune", "silence", "same leased", "silence all", "park same", "unpark same", "quiet all", "follow", "end silences"}, name) {
 				args = args[:highest(c.query)]
 			}
 			var plan []string

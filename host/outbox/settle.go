@@ -9,11 +9,16 @@ import (
 )
 
 const (
-	sqlSettle = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = (ambiguous OR ?6) AND NOT ?9,
-		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END, began = ?10, took = ?11, status = ?12,
-		attempts = attempts + ?13 WHERE id = ?1 AND state = ?14`
-	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - ?4, changed = ?2,
-		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = ?5`
+	sqlSettle = sqlSettleSet + `WHERE id = ?1 AND state = 1`
+	// sqlSettleFresh counts the attempt, which is done at its lease for others.
+	sqlSettleFresh = sqlSettleSet + `, attempts = attempts + 1 WHERE id = ?1 AND state = 9`
+	sqlSettleSet   = `UPDATE delivery SET state = ?2, not_before = ?3, changed = ?4, plain = ?5, ambiguous = (ambiguous OR ?6) AND NOT ?9,
+		reason = ?7, provider_id = CASE WHEN ?8 = '' THEN provider_id ELSE ?8 END, began = ?10, took = ?11, status = ?12
+		`
+	sqlUncount = `UPDATE delivery SET state = 0, attempts = attempts - 1, changed = ?2,
+		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 1`
+	sqlUncountFresh = `UPDATE delivery SET state = 0, changed = ?2,
+		not_before = CASE WHEN ?3 = 0 THEN not_before ELSE ?3 END WHERE id = ?1 AND state = 9`
 	sqlUnpark  = `UPDATE delivery SET not_before = ?2 WHERE id = ?1 AND state = 0`
 	sqlAttempt = `INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
@@ -87,15 +92,15 @@ func (s *Store) settle(t *tx, v *alert.Settlement) error {
 	if clear {
 		began, lasted, status = l.at, took(v), v.Status
 	}
-	from, count := int64(alert.Leased), 0 // which was counted when it was leased
+	settle, uncount := sqlSettle, sqlUncount
 	if t.isFresh(&l) {
-		from, count = stateFresh, 1
+		settle, uncount = sqlSettleFresh, sqlUncountFresh
 	}
 	if v.Uncounted && state == alert.Queued {
-		n, err = t.execN(sqlUncount, v.Delivery[:], now, notBefore, 1-count, from)
+		n, err = t.execN(uncount, v.Delivery[:], now, notBefore)
 	} else {
-		n, err = t.execN(sqlSettle, v.Delivery[:], int64(state), max(notBefore, 0), now, v.Plain, v.Ambiguous,
-			reason, v.ProviderID, v.Idempotent && succeeded(state), began, lasted, status, count, from)
+		n, err = t.execN(settle, v.Delivery[:], int64(state), max(notBefore, 0), now, v.Plain, v.Ambiguous,
+			reason, v.ProviderID, v.Idempotent && succeeded(state), began, lasted, status)
 	}
 	if err != nil {
 		return err
