@@ -59,7 +59,7 @@ func (s *Secrets) Add(name, value string) string {
 	return holder
 }
 
-// Include makes Redact find what another set holds, too. Its placeholders stay its own.
+// Include makes Redact find what another set holds, its placeholders too. Replace does not know these.
 func (s *Secrets) Include(other *Secrets) {
 	other.mu.RLock()
 	more := slices.Clone(other.list)
@@ -67,7 +67,6 @@ func (s *Secrets) Include(other *Secrets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range more {
-		x.holder = ""
 		if !slices.Contains(s.list, x) {
 			s.list, s.redactor = append(s.list, x), nil
 		}
@@ -173,10 +172,7 @@ func (s *Secrets) buildRedactor() (*strings.Replacer, []string) {
 		mark := "‹secret:" + x.name + "›"
 		values := forms(x.value)
 		s.found = append(s.found, values...)
-		if x.holder != "" {
-			values = append(values, x.holder)
-		}
-		for _, form := range values {
+		for _, form := range append(values, x.holder) {
 			pairs = append(pairs, pair{form, mark})
 		}
 	}

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -156,11 +157,15 @@ func TestClassify(t *testing.T) {
 // TestMistakes wants every mistake of a table told, each with its field.
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		`{}`:                                                                  "request.url: is missing",
-		`{"url":1}`:                                                           "request.url: must be text in quotes",
-		`{"url":"x","methood":"POST"}`:                                        "request.methood: is no key",
-		`{"url":"x","method":"TRACE"}`:                                        "request.method: is \"TRACE\"; it must be one of",
-		`{"url":"x{text}"}`:                                                   "request.url: text stands in a URL; write {text | path}",
+		`{}`:                                     "request.url: is missing",
+		`{"url":1}`:                              "request.url: must be text in quotes",
+		`{"url":"x","methood":"POST"}`:           "request.methood: is no key",
+		`{"url":"x","method":"TRACE"}`:           "request.method: is \"TRACE\"; it must be one of",
+		`{"url":"x{text}"}`:                      "request.url: text stands in a URL; write {text | path}",
+		`{"url":"{endpoint.a|or recipient.b}"}`:  "request.url: endpoint.a stands in a URL; write {endpoint.a|or recipient.b | path}",
+		`{"url":"x{text|path|lower}"}`:           "request.url: text stands in a URL",
+		`{"url":"x{recipient.b|or endpoint.a}"}`: "request.url: recipient.b stands in a URL",
+		`{"url":"x","release":{"url":"x{alert.ip|path|or endpoint.a}"}}`:      "request.release.url: alert.ip stands in a URL",
 		`{"url":"x","json":{"a":"{txt}"}}`:                                    "request.json.a: \"txt\" is no value",
 		`{"url":"x","json":{"a":"{text"}}`:                                    "request.json.a: has a brace alone",
 		`{"url":"x","json":{"a":"{text|shout}"}}`:                             "request.json.a: \"shout\" is no filter",
@@ -222,4 +227,22 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestURLValues: what an administrator typed for the endpoint may stand in a URL as it is, all else only when path is the last thing done
+// to it.
+func TestURLValues(t *testing.T) {
+	for _, url := range []string{
+		"{endpoint.a}", "{endpoint.a | or endpoint.b}/x", "{endpoint.a|lower}", "x/{text|path}", "x/{recipient.b|lower|path}", "x/{endpoint.a|or recipient.b|path}",
+	} {
+		r, problems := Parse(map[string]any{"url": url})
+		if len(problems) > 0 || r == nil {
+			t.Errorf("%s: %v", url, problems)
+		}
+	}
+	r, _ := Parse(map[string]any{"url": "x/{endpoint.a|or recipient.b|path}"})
+	want := []Use{{Field: "request.url", Name: "recipient.b", Filters: []string{"or"}}, {Field: "request.url", Name: "endpoint.a", Filters: []string{"or", "path"}}}
+	if !reflect.DeepEqual(r.Uses(), want) {
+		t.Errorf("the host is told of %+v", r.Uses())
+	}
 }

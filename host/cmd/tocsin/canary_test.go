@@ -249,6 +249,25 @@ func TestNoSecretShown(t *testing.T) {
 	if out := check("", "config", "check"); !strings.Contains(out, "is fine") {
 		t.Fatalf("the configuration is wrong: %s", out)
 	}
+	var bad strings.Builder // what the schema, and the plug-in itself, say of wrong values
+	for i, mode := range []string{"lint", "lint recipient", "lint fails", "lint panics", "mark"} {
+		mark := "a"
+		if mode == "mark" {
+			mark = "secret:note"
+		}
+		fmt.Fprintf(&bad, "[[endpoint]]\nname = \"bad%d\"\ntype = \"leaky\"\nparameters = { url = \"http://127.0.0.1:1/\", token = \"secret:token\", note = \"secret:note\", mode = %q, mark = %q }\n"+
+			"[[recipient]]\nname = \"bad%[1]d\"\nendpoint = \"bad%[1]d\"\nparameters = { key = \"secret:key\" }\n", i, mode, mark)
+	}
+	write("bad.toml", bad.String(), 0o600)
+	told := check("", "config", "check", "-c", "bad.toml")
+	for _, want := range []string{
+		`bad0": token: is not http://127.0.0.1:1/ ‹secret:token› ‹secret:note›`, `bad1": key: is not http://127.0.0.1:1/ ‹secret:token› ‹secret:note› ‹secret:key›`,
+		`cannot lint http://127.0.0.1:1/ ‹secret:token› ‹secret:note›`, `lint has http://127.0.0.1:1/ ‹secret:token› ‹secret:note›`, `bad4": mark "‹secret:mark›"`,
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("%s is not in: %s", want, told)
+		}
+	}
 	check("", "secret", "rotate")
 	write("proxy.toml", strings.Replace(toml.String(), "[api]", "[egress]\nproxy = \"http://u:"+canaries["proxy"]+"@127.0.0.1:4\"\n[api]", 1), 0o600)
 	check("", "recipient", "test", "leaky-fail", "--log-level", "debug", "-c", "proxy.toml")

@@ -112,7 +112,18 @@ func classify(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
 }
 
 func lint(in *pdk.LintInput) (*pdk.LintOutput, error) {
-	shout("lint " + all(in.Endpoint, in.Recipient))
+	text := all(in.Endpoint, in.Recipient)
+	shout("lint " + text)
+	switch mode := in.Endpoint.String("mode", ""); {
+	case mode == "lint fails":
+		return nil, &failure{"cannot lint " + text}
+	case mode == "lint panics":
+		panic("lint has " + text)
+	case mode == "lint" && in.Recipient == nil:
+		return &pdk.LintOutput{Problems: []pdk.Problem{{Field: "endpoint.token", Message: "is not " + text}}}, nil
+	case mode == "lint recipient" && in.Recipient != nil:
+		return &pdk.LintOutput{Problems: []pdk.Problem{{Field: "recipient.key", Message: "is not " + text}}}, nil
+	}
 	return &pdk.LintOutput{}, nil
 }
 
