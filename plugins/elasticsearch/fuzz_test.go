@@ -45,6 +45,28 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// TestLong has every text of an alert 100 kB long: the document stays small, as a full batch must not be more than a call may return.
+func TestLong(t *testing.T) {
+	for _, unit := range []string{"x", "\"\\", "\x00\r\n", "\xff", "漢", "🚨", "\u202e]"} {
+		s := strings.Repeat(unit, 100_000/len(unit))
+		for _, compat := range []string{"ecs", "ntopng"} {
+			out, err := render(&pdk.RenderInput{
+				Endpoint: pdk.Params{"elasticsearch_url": "http://127.0.0.1", "compat": compat},
+				Deliveries: []pdk.Delivery{{ID: "2", Alert: pdk.Alert{
+					ID: "1", Entity: "flow", EntityValue: s, Check: s, Title: s, Category: s, Message: s, Advice: s, Link: s, Key: s, Interface: s,
+					Protocol: s, Hostname: s, Info: s,
+				}}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body := out.Requests[0].HTTP.Body; len(body) > 32<<10 || strings.Count(body, "\n") != 2 || !utf8.ValidString(body) {
+				t.Errorf("%s, %q: %d bytes in %d lines", compat, unit, len(body), strings.Count(body, "\n"))
+			}
+		}
+	}
+}
+
 // FuzzDocument renders alerts of any text: two lines for each, and each line is JSON.
 func FuzzDocument(f *testing.F) {
 	f.Add("flow", "title", "message\r\n{}", "TLS.Google", "192.0.2.1", "a.example", int64(1718000000), int64(1718000009))
