@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,14 +189,7 @@ func TestSyslogHangsUp(t *testing.T) {
 			again++
 		}
 	}
-	waitFor(t, "every alert", func() bool {
-		for _, times := range numbers(t, n, s.Messages()) {
-			if times == 0 {
-				return false
-			}
-		}
-		return true
-	})
+	waitFor(t, "every alert", func() bool { return !slices.Contains(numbers(t, n, s.Messages()), 0) })
 	first := 0
 	for _, m := range arrived(t, s, n) {
 		if m.Conn == 1 {
