@@ -132,6 +132,7 @@ func (a *App) openPlugins() error {
 	}
 	a.registry = endpoint.NewRegistry(rt, a.cfg.Plugins.Folder)
 	a.registry.Use(a.plugins, a.log)
+	a.registry.In(a.cfg.Zone())
 	a.onStop(a.registry.Close)
 	for _, p := range a.registry.Scan() {
 		a.log.Warn("plug-in is not used", "file", p.Path, "error", p.Err)

@@ -29,6 +29,8 @@ type Config struct {
 	DataDir string `toml:"data_dir"`
 	// Locale is the language of messages to recipients that name none.
 	Locale string `toml:"locale"`
+	// Timezone is that of times in messages: an IANA name, or Local for the machine's; default UTC.
+	Timezone string `toml:"timezone"`
 
 	Plugins    Plugins     `toml:"plugins"`
 	Capture    Capture     `toml:"capture"`
@@ -43,6 +45,7 @@ type Config struct {
 	Maintenance []Maintenance `toml:"maintenance"`
 
 	doc     *strict.Document
+	zone    *time.Location  // of Timezone
 	unread  *strict.Error   // what of the file could not be read; nil once it is checked
 	rules   []route.Rule    // of Recipients
 	windows []*route.Window // of Maintenance
@@ -208,6 +211,14 @@ func (d *Delivery) Keep() alert.Severity {
 	return s
 }
 
+// Zone is the time zone of times in messages, of a checked configuration.
+func (c *Config) Zone() *time.Location {
+	if c.zone == nil {
+		return time.UTC
+	}
+	return c.zone
+}
+
 // Dir is the folder that relative paths and `file:` references start at.
 func (c *Config) Dir() string { return filepath.Dir(c.File) }
 
@@ -233,6 +244,8 @@ func (c *Config) problem(table string, i int, key, text string) error {
 
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+const zoneHint = `write its IANA name, such as "Europe/Rome" or "UTC"`
+
 const nameHint = "use 1 to 64 letters, digits, dots, dashes and underscores, starting with a letter or digit"
 
 // check lists all mistakes, those found in the reading too. What may follow from one of these is not told.
@@ -256,6 +269,13 @@ func (c *Config) check() error {
 	}
 	if _, err := Prefixes(c.Egress.AllowPrivate); err != nil {
 		add(c.Problem("egress.allow_private", err.Error()))
+	}
+	if c.Timezone != "" {
+		zone, err := time.LoadLocation(c.Timezone)
+		if err != nil {
+			add(c.Problem("timezone", fmt.Sprintf("there is no time zone %q: %s, or \"Local\" for this machine's", c.Timezone, zoneHint)))
+		}
+		c.zone = zone
 	}
 	if text := checkLink(c.Delivery.Link); text != "" {
 		add(c.Problem("delivery.link", text))

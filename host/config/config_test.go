@@ -79,6 +79,7 @@ func TestMistakes(t *testing.T) {
 		{"type", `[[endpoint]]`, "[[endpoint]]\nname=\"x\"\n[[endpoint]]", `tocsin.toml:11: endpoint "x" has no type`},
 		{"name twice", `[[recipient]]`, "[[endpoint]]\nname=\"bot\"\ntype=\"shell\"\n[[recipient]]", `tocsin.toml:16: a second endpoint is named "bot"`},
 		{"name", `name = "bot"`, `name = "my bot"`, `tocsin.toml:12: endpoint name "my bot": use 1 to 64 letters`},
+		{"time zone", `data_dir = "/var/lib/tocsin"`, `timezone = "Europe/Roma"`, `tocsin.toml:2: there is no time zone "Europe/Roma": write its IANA name, such as "Europe/Rome" or "UTC", or "Local" for this machine's`},
 		{"wrong type", `enable = ["host/syn_scan"]`, `enable = "host/syn_scan"`, `tocsin.toml:6: `},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,6 +158,18 @@ tocsin.toml:39: maintenance "night": there is no recipient "opps": did you mean 
 	}
 	if _, err := Parse("tocsin.toml", []byte("data_dir = 5\nx\n")); err == nil || err.Error() != `tocsin.toml:2: expected '.' or '=', but got '\n' instead` {
 		t.Errorf("syntax error: %v", err)
+	}
+}
+
+func TestZone(t *testing.T) {
+	for text, want := range map[string]string{"": "UTC", "timezone = \"Europe/Rome\"\n": "Europe/Rome", "timezone = \"Local\"\n": "Local"} {
+		c, err := Parse("tocsin.toml", []byte(text))
+		if err != nil || c.Zone().String() != want {
+			t.Errorf("%q: got %v, %v", text, c, err)
+		}
+	}
+	if z := Default("x").Zone(); z != time.UTC {
+		t.Errorf("got %v", z)
 	}
 }
 

@@ -207,7 +207,7 @@ func (r *routing) window(i int) {
 	if m.Timezone != "" {
 		loc, err := time.LoadLocation(m.Timezone)
 		if err != nil || m.Timezone == "Local" {
-			fail("timezone", fmt.Sprintf("there is no time zone %q: write its IANA name, such as \"Europe/Rome\" or \"UTC\"", m.Timezone))
+			fail("timezone", fmt.Sprintf("there is no time zone %q: %s", m.Timezone, zoneHint))
 		}
 		o.Location = loc
 	}

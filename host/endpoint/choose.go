@@ -132,7 +132,7 @@ func (r *Registry) Open(name string) (*plugin.Package, error) {
 	if r.store != nil {
 		p, err := r.store.Load(c.hash)
 		if err == nil {
-			p.Path = c.file // messages name the file that people know
+			p.Path, p.Zone = c.file, r.zone // messages name the file that people know
 		}
 		return p, err
 	}
@@ -143,6 +143,7 @@ func (r *Registry) Open(name string) (*plugin.Package, error) {
 	if p.Manifest.Name != name {
 		return nil, fmt.Errorf("%s was replaced by another plug-in, %s, since the folder was read", c.path, p.Manifest.Name)
 	}
+	p.Zone = r.zone
 	return p, nil
 }
 

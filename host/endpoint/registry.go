@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/plugin"
 	"github.com/tocsin-net/tocsin/host/plugin/store"
@@ -40,6 +41,7 @@ type Registry struct {
 	index *store.Index // of what lies in the folders; nil without a store
 	log   *slog.Logger
 	dirs  []string
+	zone  *time.Location // of times in messages
 
 	mu     sync.Mutex // mu guards what follows
 	found  map[string]Installed
@@ -50,7 +52,7 @@ type Registry struct {
 // NewRegistry makes an empty registry; call Scan to fill it.
 func NewRegistry(rt *sandbox.Runtime, dirs ...string) *Registry {
 	return &Registry{
-		rt: rt, dirs: dirs, log: slog.New(slog.DiscardHandler),
+		rt: rt, dirs: dirs, zone: time.UTC, log: slog.New(slog.DiscardHandler),
 		found: map[string]Installed{}, types: map[string]*entry{}, chosen: map[string]choice{},
 	}
 }
@@ -58,6 +60,9 @@ func NewRegistry(rt *sandbox.Runtime, dirs ...string) *Registry {
 // Use makes the registry take plug-ins from a store, into which those of the folders are copied first, and remember there
 // which version runs. Call it before anything is opened.
 func (r *Registry) Use(s *store.Store, log *slog.Logger) { r.store, r.index, r.log = s, s.Index(), log }
+
+// In sets the time zone of times in messages; without it they are in UTC. Call it before anything is opened.
+func (r *Registry) In(zone *time.Location) { r.zone = zone }
 
 // Scan reads the manifests of all .wasm files in the folders; with a store, of those that changed since they were read last.
 // Nothing is run or compiled, and the files' code is not kept in memory. Of two plug-ins with the same name the first in order of folder and file name is used, the other is a problem.

@@ -292,6 +292,7 @@ func (l *Reloader) offer(ctx context.Context, h *Handle, p *plugin.Package, f *F
 	if missing := grants.Missing(store.Wishes(p.Manifest)); len(missing) > 0 {
 		return Waiting, fmt.Errorf("it wants %s; tocsin plugin grant %s lets it in", wants(p.Manifest, missing), f.Name)
 	}
+	p.Zone = l.r.zone
 	t, err := Load(ctx, l.r.rt, p)
 	if err != nil {
 		return Unusable, err

@@ -67,6 +67,7 @@ type options struct {
 	data string // folder of the store; default a new one
 	dir  string // the plug-in folder; default a new one with version 0.1.0
 	log  io.Writer
+	zone *time.Location // of times in messages
 	endpoint.ReloadOptions
 }
 
@@ -90,6 +91,9 @@ func follow(t testing.TB, o options) *bench {
 	}
 	b.registry = endpoint.NewRegistry(b.rt, b.dir)
 	b.registry.Use(b.store, slog.New(slog.NewTextHandler(o.log, nil)))
+	if o.zone != nil {
+		b.registry.In(o.zone)
+	}
 	b.registry.Scan()
 	if b.handle, err = b.registry.Handle(t.Context(), "webhook"); err != nil {
 		t.Fatal(err)
@@ -187,6 +191,21 @@ func (b *bench) recorded() *store.Record {
 		b.t.Fatalf("no record: %v", err)
 	}
 	return rec
+}
+
+// TestZone: times in messages are in the configured time zone, also with a version that came while the service ran.
+func TestZone(t *testing.T) {
+	b := follow(t, options{zone: time.FixedZone("HERE", 3600), ReloadOptions: endpoint.ReloadOptions{Canary: 1}})
+	alert := plugin.Samples()[0].Alert
+	text := alert.AppendJSON(nil)
+	want := time.Unix(alert.Tstamp, 0).In(time.FixedZone("HERE", 3600)).Format("15:04:05 HERE")
+	for _, version := range []string{"0.1.0", "0.2.0"} {
+		b.write("webhook.wasm", packed(t, version, nil))
+		b.want("webhook.wasm", version, endpoint.Serving)
+		if _, got, err := b.handle.Compose(text, "en", false); err != nil || !strings.Contains(got, want) {
+			t.Errorf("version %s says %q, %v; want %s", version, got, err, want)
+		}
+	}
 }
 
 // TestReplace brings in versions in every way a file may come, and bad ones, which stop nothing.

@@ -26,7 +26,7 @@ type Package struct {
 	Hash                        [32]byte // SHA-256 of Wasm
 	Imports                     []Import
 	Exports                     []Export
-	// Zone is the time zone of times in messages; nil means UTC. Set it before the first Render.
+	// Zone is the time zone of times in messages; nil means UTC. Set it before the package is used by others.
 	Zone *time.Location
 
 	module  *module
