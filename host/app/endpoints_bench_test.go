@@ -99,7 +99,7 @@ func benchDeliver(b *testing.B, bed *bed) {
 		b.Fatal(err)
 	}
 	for _, c := range counts {
-		if c.Delivered+c.Accepted != int64(n*b.N) {
+		if c.Recipient == "ops" && c.Delivered+c.Accepted+c.Duplicate != int64(n*b.N) {
 			b.Errorf("of %d alerts: %+v", n*b.N, c)
 		}
 	}

@@ -138,7 +138,7 @@ func TestHostileForms(t *testing.T) {
 		for _, f := range faults(string(p.Guide("en"))) {
 			t.Errorf("%.80q: the guide has %s\n%.2000s", text, f, p.Guide("en"))
 		}
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%.80q took %v", text, took)
 		}
 	}

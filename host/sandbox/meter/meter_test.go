@@ -105,7 +105,7 @@ func TestHostile(t *testing.T) {
 				t.Errorf("the trap is %d, want %d (%v)", got, c.want, err)
 			}
 			t.Logf("%v", took)
-			if took > 5*time.Second {
+			if took > time.Minute { // a guest that nothing stops runs for ever; a busy machine takes its time
 				t.Errorf("it took %v", took)
 			}
 			if mem := m.ExportedMemory("memory"); mem != nil && mem.Size() > 32<<20 {
