@@ -207,6 +207,7 @@ func (s *mailSession) startTLS(ctx context.Context, _ net.Conn) error {
 	if ok, _ := s.c.Extension("STARTTLS"); !ok {
 		err := stage(StageTLS, "%s does not offer STARTTLS; set tls to tls if it speaks TLS from the first byte (port 465), or to none if the way there is safe", s.at)
 		s.p.Trace.Step(StepTLS, "", 0, err)
+		s.quit()
 		return err
 	}
 	s.begin(ctx, phaseStartTLS, handshakeTimeout)

@@ -3,6 +3,7 @@ package egress
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -31,11 +32,12 @@ func (s *mailSession) auth(ctx context.Context, conn net.Conn) error {
 	a, err := s.chooseAuth(conn)
 	if err != nil {
 		s.p.Trace.Step(StepAuth, "", 0, err)
+		s.quit()
 		return err
 	}
 	s.begin(ctx, phaseAuth, commandTime)
 	start := time.Now()
-	err = s.c.Auth(a)
+	err = s.exchange(a)
 	s.p.Trace.Step(StepAuth, s.mechanism, time.Since(start), err)
 	var reply *textproto.Error
 	var protocol textproto.ProtocolError
@@ -44,7 +46,57 @@ func (s *mailSession) auth(ctx context.Context, conn net.Conn) error {
 	case err == nil, errors.As(err, &reply), errors.As(err, &protocol), errors.As(err, &network), isClosed(err), ctx.Err() != nil, s.conn.overrun.Load():
 		return err
 	}
+	s.quit()
 	return stage(StageAuth, "the log-in to %s failed (%s): %s", s.at, s.mechanism, pdk.TruncateBytes(s.p.Secrets.Redact(err.Error()), 200))
+}
+
+// exchange is AUTH (RFC 4954). The mail library's own sends the "*" that cancels a log-in to servers that have refused it already,
+// for which it is no command.
+func (s *mailSession) exchange(a smtp.Auth) error {
+	_, offered := s.c.Extension("AUTH")
+	mechanism, response, err := a.Start(&smtp.ServerInfo{Name: s.host, TLS: s.mode != "none", Auth: strings.Fields(offered)})
+	if err != nil {
+		return err
+	}
+	line := "AUTH " + mechanism
+	if len(response) > 0 {
+		line += " " + base64.StdEncoding.EncodeToString(response)
+	}
+	for {
+		code, text, err := s.command(line)
+		if err != nil {
+			return err
+		}
+		challenge := []byte(text)
+		switch code {
+		case 235:
+			_, err = a.Next(challenge, false)
+			return err
+		case 334:
+			challenge, err = base64.StdEncoding.DecodeString(text)
+		default:
+			return &textproto.Error{Code: code, Msg: text}
+		}
+		if err == nil {
+			response, err = a.Next(challenge, true)
+		}
+		if err != nil {
+			_, _, _ = s.command("*") // the reason is known
+			return err
+		}
+		line = base64.StdEncoding.EncodeToString(response)
+	}
+}
+
+// command sends a line and reads its reply.
+func (s *mailSession) command(line string) (code int, text string, err error) {
+	id, err := s.c.Text.Cmd("%s", line)
+	if err != nil {
+		return 0, "", err
+	}
+	s.c.Text.StartResponse(id)
+	defer s.c.Text.EndResponse(id)
+	return s.c.Text.ReadResponse(0)
 }
 
 // chooseAuth takes the best mechanism on offer. A password goes in clear text through TLS only, or to this very machine.
