@@ -168,7 +168,8 @@ func (c *session) answer(st step) error {
 	if r.Code < 400 && c.s.Answer != nil {
 		if other := c.s.Answer(Command{Conn: c.n, Verb: c.verb, Arg: st.arg, Mail: c.mail}); other != nil {
 			r = *other
-			c.excused = c.excused || r.Close || r.Wait != nil || r.Code == 421 || r.Code == 0
+			c.excused = c.excused || r.Close || r.Wait != nil || r.Code == 421 || r.Code == 0 ||
+				c.verb == "GREETING" && r.Code != 220 // most clients say nothing then, although they should
 		}
 	}
 	yes := r.Code >= 200 && r.Code < 400
