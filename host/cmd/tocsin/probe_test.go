@@ -196,7 +196,7 @@ func TestEndpointAndRecipientTests(t *testing.T) {
 		{"recipient", "refused", nil, 4, "config -probe payload !connect", "refused the connection"},
 		{"recipient", "dns", nil, 4, "config -probe payload !dns", "nosuch-.example:80: no such host"},
 		{"recipient", "tls", nil, 4, "config -probe payload !tls", "certificate"},
-		{"recipient", "hang", []string{"--timeout", "300ms"}, 4, "config -probe payload !post", "did not answer within"},
+		{"recipient", "hang", []string{"--timeout", "3s"}, 4, "config -probe payload !post", "did not answer within"},
 		{"recipient", "script", nil, 0, "config start payload post", "exit code 0"},
 		{"recipient", "exits", nil, 4, "config start payload !post", "exit code 3: no such jail"},
 		{"endpoint", "lost", nil, 4, "config !start", "there is no script lost.sh"},
