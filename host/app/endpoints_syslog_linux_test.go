@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/leodido/go-syslog/v4/rfc5424"
 
 	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/internal/fakes/syslogd"
 )
 
 // A syslogWay is one format over one transport. Its name is also the name of the sender, by which its messages are known.
@@ -148,30 +146,6 @@ func compareSyslog(t *testing.T, w syslogWay, a *alert.Alert, m *rfc5424.SyslogM
 		}
 	} else if w.protocol != "local" && !m.Timestamp.Equal(a.Time) {
 		t.Errorf("%s: the time is %v", w, m.Timestamp)
-	}
-}
-
-// TestSyslogTLS writes every format to a strict receiver whose certificate this machine trusts, and nothing to one that has it under
-// another name.
-func TestSyslogTLS(t *testing.T) {
-	trust, ok := trusted(t)
-	if !ok {
-		return
-	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(trust, "cert.pem"), filepath.Join(trust, "key.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	syslogReceivers(t, cert, "tls")
-	cfg := syslogd.Config{Network: "tls", TLS: cert, Format: "json", Framing: "octets"}
-	s := receiving(t, cfg, 0)
-	b := newRoom(t, "syslog", strings.Replace(writingTo(cfg, s.Port()), "127.0.0.1", "localhost", 1), "")
-	if said, err := b.try("ops", "host, starts"); err == nil || !strings.Contains(said, "certificate for another name") {
-		t.Errorf("%v\n%s", err, said)
-	}
-	if got := s.Messages(); len(got) != 0 {
-		t.Errorf("%d messages were written", len(got))
 	}
 }
 

@@ -25,7 +25,7 @@ func syslogAlerts() []*alert.Alert {
 }
 
 // receiving starts a receiver that ends with the test; port 0 is any.
-func receiving(t *testing.T, cfg syslogd.Config, port int) *syslogd.Server {
+func receiving(t testing.TB, cfg syslogd.Config, port int) *syslogd.Server {
 	t.Helper()
 	s, err := syslogd.Start(cfg, port)
 	if err != nil {
@@ -105,6 +105,22 @@ func syslogReceivers(t *testing.T, cert *tls.Config, networks ...string) {
 }
 
 func TestSyslog(t *testing.T) { syslogReceivers(t, nil, "udp", "tcp") }
+
+// TestSyslogTLS writes every format to a receiver whose certificate this machine trusts, and nothing to one that has it under another
+// name.
+func TestSyslogTLS(t *testing.T) {
+	cert := &tls.Config{Certificates: []tls.Certificate{*trustedCertificate(t)}, MinVersion: tls.VersionTLS12}
+	syslogReceivers(t, cert, "tls")
+	cfg := syslogd.Config{Network: "tls", TLS: cert, Format: "json", Framing: "octets"}
+	s := receiving(t, cfg, 0)
+	b := newRoom(t, "syslog", strings.Replace(writingTo(cfg, s.Port()), "127.0.0.1", "localhost", 1), "")
+	if said, err := b.try("ops", "host, starts"); err == nil || !strings.Contains(said, "certificate for another name") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if got := s.Messages(); len(got) != 0 {
+		t.Errorf("%d messages were written", len(got))
+	}
+}
 
 // TestSyslogLost loses every other datagram: nobody can tell, so nothing is ever called delivered, and nothing is sent twice.
 func TestSyslogLost(t *testing.T) {
