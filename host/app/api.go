@@ -231,9 +231,9 @@ func parseIDs(ids []string, all bool) ([]alert.ID, error) {
 	}
 	var parsed []alert.ID
 	for _, id := range ids {
-		p, err := alert.ParseID(id)
+		p, err := deliveryID(id)
 		if err != nil {
-			return nil, &UsageError{err}
+			return nil, err
 		}
 		parsed = append(parsed, p)
 	}

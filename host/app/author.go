@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -206,8 +205,8 @@ func (r *vectorRow) explain(s Streams, color bool) error {
 // openPlugin opens a package, a development folder, or an author's folder, which is built first if that is wanted. All that
 // is wrong with it is in the error.
 func openPlugin(ctx context.Context, path string, fresh bool) (*plugin.Package, error) {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, usage("%s does not exist: name a plug-in's file or folder", path)
+	if err := there(path); err != nil {
+		return nil, err
 	}
 	if !scaffold.IsProject(path) {
 		return plugin.Load(path)

@@ -32,13 +32,22 @@ type LeftError struct {
 }
 
 func (e *LeftError) Error() string {
+	wait, were := "deliveries wait", "were"
+	if e.Waiting == 1 {
+		wait = "delivery waits"
+	}
+	if e.Dead == 1 {
+		were = "was"
+	}
 	switch {
 	case e.Dead == 0:
-		return fmt.Sprintf("%d deliveries wait to be sent again%s", e.Waiting, e.Hint)
+		return fmt.Sprintf("%d %s to be sent again%s", e.Waiting, wait, e.Hint)
+	case e.Waiting == 0 && e.Dead == 1:
+		return "1 delivery was given up" + e.Hint
 	case e.Waiting == 0:
 		return fmt.Sprintf("%d deliveries were given up%s", e.Dead, e.Hint)
 	}
-	return fmt.Sprintf("%d deliveries wait to be sent again and %d were given up%s", e.Waiting, e.Dead, e.Hint)
+	return fmt.Sprintf("%d %s to be sent again and %d %s given up%s", e.Waiting, wait, e.Dead, were, e.Hint)
 }
 
 // TestError says at which step a test of an endpoint or a recipient failed.

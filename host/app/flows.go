@@ -104,7 +104,13 @@ func (r *Reading) run(ctx context.Context, c *capturing, sink capture.Sink, o ca
 
 // summary says in one line what a run read, and what of it has no flow.
 func summary(st capture.Stats, took time.Duration) string {
-	s := fmt.Sprintf("%s packets, %s flows in %s", report.Count(st.Packets), report.Count(st.Flow.Flows), took.Round(time.Millisecond))
+	many := func(n uint64, noun string) string {
+		if n != 1 {
+			noun += "s"
+		}
+		return report.Count(n) + " " + noun
+	}
+	s := fmt.Sprintf("%s, %s in %s", many(st.Packets, "packet"), many(st.Flow.Flows, "flow"), took.Round(time.Millisecond))
 	var without []string
 	for i, n := range st.Drops {
 		if n > 0 {

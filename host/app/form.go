@@ -1,7 +1,9 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -42,7 +44,7 @@ func (f PluginForm) Run() error {
 	if !slices.Contains(FormParts(), f.Part) {
 		return usage("%s", unlike("form", f.Part, FormParts()))
 	}
-	if err := knownLanguage(f.Lang); err != nil {
+	if err := knownLanguage("--lang", f.Lang); err != nil {
 		return err
 	}
 	pkg, err := unbuilt(f.Path)
@@ -114,9 +116,9 @@ func unlike(what, name string, known []string) string {
 	return text + "; there are " + strings.Join(known, ", ")
 }
 
-func knownLanguage(lang string) error {
+func knownLanguage(flag, lang string) error {
 	if _, err := language.Parse(lang); err != nil {
-		return usage("--lang %s: this is no language; write its tag, such as en, it or pt-BR", lang)
+		return usage("%s %s: this is no language; write its tag, such as en, it or pt-BR", flag, lang)
 	}
 	return nil
 }
@@ -127,12 +129,20 @@ func unbuilt(path string) (*plugin.Package, error) {
 	if scaffold.IsProject(path) {
 		dir = filepath.Join(path, "manifest")
 	}
-	info, err := os.Stat(dir)
-	if os.IsNotExist(err) {
-		return nil, usage("%s does not exist: name a plug-in's file or folder", path)
+	if err := there(path); err != nil {
+		return nil, err
 	}
+	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
 		return plugin.Open(path)
 	}
 	return plugin.OpenDir(dir, nil)
+}
+
+// there tells of a plug-in's file or folder that does not exist.
+func there(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return usage("%s does not exist: name a plug-in's file or folder", path)
+	}
+	return nil
 }

@@ -69,7 +69,10 @@ type inspectedVector struct {
 // InspectPlugin prints what a package says of itself, as text or as one line of JSON, in a language or in English. Nothing of it
 // is run.
 func InspectPlugin(s Streams, path, format, lang string) error {
-	if err := knownLanguage(lang); err != nil {
+	if err := knownLanguage("--lang", lang); err != nil {
+		return err
+	}
+	if err := there(path); err != nil {
 		return err
 	}
 	p, err := plugin.Open(path)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,7 @@ func ListDeliveries(ctx context.Context, l Listing, f DeliveryFilter) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	listed := 0
 	for left := f.Limit; f.Limit == 0 || left > 0; {
 		filter.Limit = 500
 		if f.Limit > 0 {
@@ -106,6 +108,7 @@ func ListDeliveries(ctx context.Context, l Listing, f DeliveryFilter) (err error
 		if err != nil {
 			return err
 		}
+		listed += len(rows)
 		for i := range rows {
 			r := &rows[i]
 			if err := w.Row(func(b []byte) []byte { return appendJSON(b, r) }, func() []string { return deliveryCells(r) }); err != nil {
@@ -118,7 +121,34 @@ func ListDeliveries(ctx context.Context, l Listing, f DeliveryFilter) (err error
 		left -= len(rows)
 		filter.Before = rows[len(rows)-1].ID
 	}
+	if listed == 0 {
+		if err := l.named(f); err != nil {
+			return err
+		}
+	}
 	return errors.Join(w.Close(), l.tellDrops(ctx, s, f.Recipient))
+}
+
+// named tells of a recipient or an endpoint that is not configured. The ledger may still hold deliveries to one that was.
+func (l *Listing) named(f DeliveryFilter) error {
+	cfg, err := config.Load(l.Config)
+	if err != nil {
+		return &UsageError{err}
+	}
+	var recipients, endpoints []string
+	for i := range cfg.Recipients {
+		recipients = append(recipients, cfg.Recipients[i].Name)
+	}
+	for _, e := range cfg.Endpoints {
+		endpoints = append(endpoints, e.Name)
+	}
+	if f.Recipient != "" && !slices.Contains(recipients, f.Recipient) {
+		return usage("--recipient: %s", unlike("recipient", f.Recipient, recipients))
+	}
+	if f.Endpoint != "" && !slices.Contains(endpoints, f.Endpoint) {
+		return usage("--endpoint: %s", unlike("endpoint", f.Endpoint, endpoints))
+	}
+	return nil
 }
 
 // tellDrops says below a list what is missing in it: deliveries that were dropped for want of room.
@@ -156,11 +186,20 @@ func deliveryCells(r *outbox.Row) []string {
 	}
 }
 
+// deliveryID reads the id of a delivery.
+func deliveryID(s string) (alert.ID, error) {
+	id, err := alert.ParseID(s)
+	if err != nil {
+		return id, usage("%q is no delivery's id: tocsin deliveries list shows them", s)
+	}
+	return id, nil
+}
+
 // ShowDelivery prints a delivery, its alert and its attempts as JSON.
 func ShowDelivery(ctx context.Context, l Listing, id string) (err error) {
-	did, err := alert.ParseID(id)
+	did, err := deliveryID(id)
 	if err != nil {
-		return &UsageError{err}
+		return err
 	}
 	s, err := l.ledger(ctx, true)
 	if err != nil {

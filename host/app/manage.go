@@ -250,6 +250,9 @@ type InstallOptions struct {
 
 // InstallPlugin checks a package and puts it into the plug-in folder, in place of the file that brought the plug-in before.
 func InstallPlugin(s Streams, path string, o InstallOptions) error {
+	if err := there(path); err != nil {
+		return err
+	}
 	p, err := plugin.Load(path)
 	if err != nil {
 		return err

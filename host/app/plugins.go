@@ -64,6 +64,9 @@ func PackPlugin(ctx context.Context, s Streams, module, dir, out string) error {
 	if err != nil {
 		return err
 	}
+	if err := there(dir); err != nil {
+		return err
+	}
 	packed, err := plugin.PackDir(dir, wasm)
 	if err != nil {
 		return err
@@ -101,6 +104,9 @@ func aboutSignature(s Streams, module string, wasm []byte, dir string, p *plugin
 
 // UnpackPlugin writes a plug-in as a development folder.
 func UnpackPlugin(s Streams, file, dir string) error {
+	if err := there(file); err != nil {
+		return err
+	}
 	p, err := plugin.Open(file)
 	if err != nil {
 		return err
@@ -114,6 +120,11 @@ func UnpackPlugin(s Streams, file, dir string) error {
 
 // LintPlugins prints every mistake of the given packages, which may be author's folders that are built; the error says how many packages cannot be used.
 func LintPlugins(s Streams, paths []string) error {
+	for _, path := range paths {
+		if err := there(path); err != nil {
+			return err
+		}
+	}
 	broken := 0
 	for _, path := range paths {
 		problems := checkPlugin(path)

@@ -47,6 +47,11 @@ func PreviewRecipient(ctx context.Context, o PreviewOptions, name string) (err e
 	if o.Alert != "" && o.Sample != "" {
 		return usage("--alert and --sample exclude each other: give one")
 	}
+	if o.Locale != "" {
+		if err := knownLanguage("--locale", o.Locale); err != nil {
+			return err
+		}
+	}
 	cfg, err := config.Load(o.Config)
 	if err != nil {
 		return &UsageError{err}
@@ -98,7 +103,7 @@ func (o *PreviewOptions) message(ctx context.Context, cfg *config.Config) (*mess
 	}
 	id, err := alert.ParseID(o.Alert)
 	if err != nil {
-		return nil, &UsageError{err}
+		return nil, usage("--alert: %q is no id of an alert or a delivery: tocsin deliveries list shows them", o.Alert)
 	}
 	s, err := o.ledger(ctx, true)
 	if err != nil {
@@ -126,8 +131,11 @@ func alertOf(ctx context.Context, s *outbox.Store, id alert.ID) (*outbox.Row, er
 		return &rows[0], nil
 	}
 	d, err := s.Show(ctx, id)
+	if errors.Is(err, outbox.ErrNotFound) {
+		return nil, fmt.Errorf("no alert and no delivery of the ledger has the id %s: tocsin deliveries list shows them", id)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("no alert and no delivery of the ledger has the id %s: tocsin deliveries list shows them: %w", id, err)
+		return nil, err
 	}
 	return &d.Row, nil
 }

@@ -28,6 +28,9 @@ type RunOptions struct {
 // Run is the service in the foreground: until the capture ends and what can be delivered is, or without a capture until
 // ctx ends.
 func Run(ctx context.Context, o RunOptions) (err error) {
+	if o.Wait < 0 {
+		return usage("--wait is %v: it is a time such as 30s, or 0s", o.Wait)
+	}
 	cfg, err := config.Load(o.Config)
 	if err != nil {
 		return &UsageError{err}

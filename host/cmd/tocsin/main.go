@@ -60,12 +60,45 @@ endpoints that are sandboxed WebAssembly modules.`,
 	root.SetErr(s.Err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &app.UsageError{Err: fmt.Errorf("%w (%s --help shows the flags)", err, c.CommandPath())}
+		text, _, number := strings.Cut(err.Error(), ": strconv.") // how Go reads a number tells users nothing
+		if number {
+			text += ": a whole number is wanted"
+		}
+		return &app.UsageError{Err: fmt.Errorf("%s (%s --help shows the flags)", text, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(s), demoCommand(s), flowsCommand(s), alertsCommand(s), checksCommand(s),
 		pluginCommand(s), endpointCommand(s), recipientCommand(s), deliveriesCommand(s), secretCommand(s), configCommand(s))
+	root.InitDefaultCompletionCmd()
 	strictArgs(root)
+	root.SetHelpCommand(helpCommand(root))
 	return root
+}
+
+// helpCommand is cobra's, but for its answer to a command that does not exist.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND ...]", Short: "Show what a command does",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, word string) (names []string, _ cobra.ShellCompDirective) {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, sub := range c.Commands() {
+				if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), word) {
+					names = append(names, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return &app.UsageError{Err: fmt.Errorf("there is no command %q (tocsin --help lists the commands)", "tocsin "+strings.Join(args, " "))}
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 // strictArgs turns a wrong number of arguments, or a subcommand that does not exist, into a usage error.
@@ -89,10 +122,14 @@ func strictArgs(c *cobra.Command) {
 			if check == nil {
 				check = cobra.NoArgs
 			}
-			if err := check(c, args); err != nil {
-				return &app.UsageError{Err: fmt.Errorf("%w: usage is %q", err, c.UseLine())}
+			switch err := check(c, args); {
+			case err == nil:
+				return nil
+			case len(args) == 0:
+				return &app.UsageError{Err: fmt.Errorf("something is missing: usage is %q", c.UseLine())}
+			default:
+				return &app.UsageError{Err: fmt.Errorf("%q does not fit: usage is %q", strings.Join(args, " "), c.UseLine())}
 			}
-			return nil
 		}
 	}
 	for _, sub := range c.Commands() {
