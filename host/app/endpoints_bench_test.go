@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/emersion/go-smtp"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/internal/botapi"
@@ -20,6 +17,8 @@ import (
 	"github.com/tocsin-net/tocsin/host/internal/fakes/elasticsearch"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/msteams"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/pagerduty"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/smtpd"
+	"github.com/tocsin-net/tocsin/host/internal/fakes/syslogd"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/thehive"
 	"github.com/tocsin-net/tocsin/host/internal/fakes/wecom"
 	"github.com/tocsin-net/tocsin/host/plugin/build"
@@ -148,56 +147,13 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
-// listening gives a listener on the loopback with the two halves of its address.
-func listening(b *testing.B) (l net.Listener, host, port string) {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = l.Close() })
-	host, port, err = net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	return l, host, port
-}
-
-// toSyslog has a receiver that reads and forgets.
+// toSyslog has a strict receiver.
 func toSyslog(b *testing.B) *bed {
-	l, host, port := listening(b)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(io.Discard, c) }()
-		}
-	}()
-	return newRoom(b, "syslog", fmt.Sprintf("syslog_host = %q, syslog_port = %s, syslog_protocol = \"tcp\"", host, port), "")
+	cfg := syslogd.Config{Network: "tcp", Format: "text", Framing: "lf"}
+	return newRoom(b, "syslog", writingTo(cfg, receiving(b, cfg, 0).Port()), "")
 }
 
-// mails takes mails and forgets them.
-type mails struct{}
-
-func (mails) NewSession(*smtp.Conn) (smtp.Session, error) { return mails{}, nil }
-func (mails) Mail(string, *smtp.MailOptions) error        { return nil }
-func (mails) Rcpt(string, *smtp.RcptOptions) error        { return nil }
-func (mails) Reset()                                      {}
-func (mails) Logout() error                               { return nil }
-
-func (mails) Data(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	return err
-}
-
-// toSMTP has a server that takes every mail.
+// toSMTP has the stand-in for a mail server, which checks every mail.
 func toSMTP(b *testing.B) *bed {
-	l, host, port := listening(b)
-	srv := smtp.NewServer(mails{})
-	go func() { _ = srv.Serve(l) }()
-	b.Cleanup(func() { _ = srv.Close() })
-	return newRoom(b, "email", fmt.Sprintf("smtp_server = %q, smtp_port = %s, tls = \"none\", email_sender = \"a@example.org\"", host, port),
-		`email_recipient = ["b@example.org"]`)
+	return newRoom(b, "email", mailParams(mailing(b, &smtpd.Server{}), `tls = "none"`), `email_recipient = ["b@example.org"]`)
 }

@@ -85,6 +85,7 @@ type Server struct {
 	mu     sync.Mutex // mu guards what follows
 	conns  int
 	mails  []*Mail
+	byID   map[string]*Mail
 	faults []string
 }
 
@@ -156,15 +157,12 @@ func (s *Server) judge(m *Mail) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range m.References {
-		if !slices.ContainsFunc(s.mails, func(o *Mail) bool { return o.ID == id }) {
+		if s.byID[id] == nil {
 			faults = append(faults, "the mail refers to <"+id+">, which never came here")
 		}
 	}
-	for _, o := range s.mails {
-		if o.ID == m.ID && (o.Text != m.Text || o.HTML != m.HTML || o.Get("Subject") != m.Get("Subject")) {
-			faults = append(faults, "two mails that differ have the Message-ID <"+m.ID+">")
-			break
-		}
+	if o := s.byID[m.ID]; o != nil && (o.Text != m.Text || o.HTML != m.HTML || o.Get("Subject") != m.Get("Subject")) {
+		faults = append(faults, "two mails that differ have the Message-ID <"+m.ID+">")
 	}
 	for _, f := range faults {
 		s.faults = append(s.faults, fmt.Sprintf("connection %d, END: %s", m.Conn, f))
@@ -179,4 +177,8 @@ func (s *Server) keep(m *Mail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mails = append(s.mails, m)
+	if s.byID == nil {
+		s.byID = map[string]*Mail{}
+	}
+	s.byID[m.ID] = m
 }
