@@ -207,7 +207,9 @@ type Verdict struct {
 	// Delivery is a delivery's id; empty means every delivery of the request that has no verdict of its own.
 	Delivery string  `json:"delivery,omitempty"`
 	Outcome  Outcome `json:"outcome"`
-	// RetryAfterMS is for Retry and EndpointBroken: do not call this endpoint again before so many milliseconds.
+	// RetryAfterMS asks the host not to call this endpoint again before so many milliseconds, at most a day. Beside Retry and
+	// EndpointBroken it says when to try again. Beside other outcomes it says that the service takes no more for now, such as
+	// an answer that counts no request left: this one is done, and nothing counts as failed.
 	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
 	// Reason is one line for a person; never a secret.
 	Reason string `json:"reason,omitempty"`

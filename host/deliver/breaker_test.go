@@ -287,3 +287,75 @@ func (u *unheld) Lease(ctx context.Context, endpoint string, limit int) ([]alert
 	u.leases.Add(1)
 	return u.memory.Lease(ctx, endpoint, limit)
 }
+
+// TestPause has a service that takes three requests and then says with the third, which it has taken, that no more are left
+// for a while: it is obeyed, also across a restart, and nothing about it is a failure.
+func TestPause(t *testing.T) {
+	const rest = 10 * time.Second
+	for name, outcome := range map[string]pdk.Outcome{"delivered": pdk.Delivered, "accepted": pdk.Accepted, "refused": pdk.Rejected} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent atomic.Int32
+				x := &executor{do: func(context.Context, *pdk.Request) (*pdk.Response, *pdk.TransportError) {
+					return status(200, map[bool]string{true: "none left"}[sent.Add(1)%3 == 0])
+				}}
+				g := native{classify: func(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
+					v := pdk.Verdict{Outcome: pdk.Delivered}
+					if in.Response.Body != "" {
+						v.Outcome, v.RetryAfterMS = outcome, rest.Milliseconds()
+					}
+					return &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{v}}, nil
+				}}
+				out := newMemory(t)
+				out.addMany(9, "a/ops", "x")
+				e := endpointNamed("a", g, plugin.Manifest{Limits: plugin.Limits{Parallel: 1}, Features: plugin.Features{Digest: true}})
+				b := start(t, out, x, e)
+				<-time.After(time.Second)
+				b.finish(t)
+				b2 := start(t, out, x, e)
+				took := b2.untilEmpty(t)
+				b2.finish(t)
+				if len(x.at) != 9 || took < 2*rest-time.Second || took > 2*rest+time.Second {
+					t.Errorf("%d requests, the last after %v", len(x.at), took)
+				}
+				for i, at := range x.at {
+					if i%3 == 0 && i > 0 && at.Sub(x.at[i-1]) < rest {
+						t.Errorf("request %d came %v after the one that was to be the last", i, at.Sub(x.at[i-1]))
+					}
+				}
+				for _, r := range out.rows {
+					if len(r.history) != 1 || r.state == alert.Queued {
+						t.Errorf("%v after %d attempts", r.state, len(r.history))
+					}
+				}
+				if out.digests != 2 || b2.runners[0].health.outages+b2.runners[0].health.brokens != 0 {
+					t.Errorf("digests were asked for %d times, %+v", out.digests, &b2.runners[0].health)
+				}
+			})
+		})
+	}
+}
+
+// TestPauseOfAPart has a batch of which a part is done, and with it the service's patience.
+func TestPauseOfAPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &executor{}
+		g := native{render: whole, classify: func(in *pdk.ClassifyInput) (*pdk.ClassifyOutput, error) {
+			vs := []pdk.Verdict{{Outcome: pdk.Delivered}}
+			if len(in.Request.Deliveries) > 1 {
+				vs = []pdk.Verdict{
+					{Outcome: pdk.Retry}, {Delivery: in.Request.Deliveries[0], Outcome: pdk.Accepted, RetryAfterMS: time.Hour.Milliseconds()},
+				}
+			}
+			return &pdk.ClassifyOutput{Verdicts: vs}, nil
+		}}
+		out := newMemory(t)
+		out.addMany(2, "a/ops", "x")
+		b := start(t, out, x, endpointNamed("a", g, plugin.Manifest{Batch: plugin.Batch{Max: 10}}))
+		b.untilEmpty(t)
+		b.finish(t)
+		if len(x.at) != 2 || x.at[1].Sub(x.at[0]) < time.Hour {
+			t.Errorf("requests at %v", x.at)
+		}
+	})
+}

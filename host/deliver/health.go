@@ -136,7 +136,7 @@ func (r *runner) fails(ctx context.Context, first alert.ID, reason string) {
 	until := time.Now().Add(grow(minOutage, maxOutage, h.outages))
 	begins := h.outages == 1
 	h.mu.Unlock()
-	if r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Reason: reason}) && begins {
+	if r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Reason: reason}, true) && begins {
 		r.log.Warn("the endpoint fails again and again; its alerts wait", "until", until, "reason", reason)
 	}
 }
@@ -144,8 +144,18 @@ func (r *runner) fails(ctx context.Context, first alert.ID, reason string) {
 // limits obeys a service that asks to be left alone for a time.
 func (r *runner) limits(ctx context.Context, wait time.Duration, reason string) {
 	until := time.Now().Add(min(wait, maxHold))
-	if r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Reason: reason}) {
+	if r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Reason: reason}, true) {
 		r.log.Info("the service asks to wait; the endpoint's alerts are held", "until", until, "reason", reason)
+	}
+}
+
+// pauses leaves a service alone that has done what was asked and wants no more for a time. That is no outage, so nothing is
+// made of what waits meanwhile.
+func (r *runner) pauses(ctx context.Context, wait time.Duration) {
+	until := time.Now().Add(wait)
+	const reason = "the service takes no more for now"
+	if r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Reason: reason}, false) {
+		r.log.Debug("the service takes no more for now", "until", until)
 	}
 }
 
@@ -163,21 +173,22 @@ func (r *runner) breaks(ctx context.Context, wait time.Duration, reason string) 
 	tell := !h.told
 	h.told = true
 	h.mu.Unlock()
-	r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Broken: true, Reason: reason})
+	r.setHold(ctx, alert.Hold{Endpoint: r.Name, Until: until, Broken: true, Reason: reason}, true)
 	if tell {
 		r.log.Error("the endpoint is broken and needs you; its alerts are kept and it is tried from time to time", "reason", reason, "next", until)
 	}
 }
 
-// setHold stores a hold unless a longer one is there; it tells whether it did.
-func (r *runner) setHold(ctx context.Context, hold alert.Hold) bool {
+// setHold stores a hold unless a longer one is there; it tells whether it did. digest says that what is old after it may go
+// into a digest.
+func (r *runner) setHold(ctx context.Context, hold alert.Hold, digest bool) bool {
 	h := &r.health
 	h.mu.Lock()
 	if h.held && h.hold.Until.After(hold.Until) && !hold.Broken {
 		h.mu.Unlock()
 		return false
 	}
-	h.hold, h.held, h.awake = hold, true, false
+	h.hold, h.held, h.awake = hold, true, h.awake && !digest
 	h.changes++
 	h.mu.Unlock()
 	r.keepHold(ctx)

@@ -44,6 +44,7 @@ func (r *runner) judge(ctx context.Context, j job, a answer, verdicts map[string
 	blame := alone || !refused(j, verdicts)
 	var out []settled
 	var worst *pdk.Verdict
+	var pause int64 // that was asked for beside other outcomes, ms
 	worked := a.resp != nil
 	for _, it := range j.items {
 		v, ok := verdicts[it.in.ID]
@@ -59,15 +60,21 @@ func (r *runner) judge(ctx context.Context, j job, a answer, verdicts map[string
 			if worst == nil || v.Outcome == pdk.EndpointBroken && worst.Outcome == pdk.Retry || v.RetryAfterMS > worst.RetryAfterMS {
 				worst = &v
 			}
+		} else {
+			pause = max(pause, v.RetryAfterMS)
 		}
 	}
-	switch wait := time.Duration(0); {
+	switch {
 	case ctx.Err() != nil: // cut off by the stop: that is not the service's doing
-	case worst == nil && worked:
-		r.works(ctx)
 	case worst == nil:
+		if worked {
+			r.works(ctx)
+		}
+		if pause > 0 {
+			r.pauses(ctx, holdTime(pause))
+		}
 	default:
-		wait = time.Duration(min(max(worst.RetryAfterMS, 0), maxHold.Milliseconds())) * time.Millisecond
+		wait := holdTime(max(worst.RetryAfterMS, pause))
 		switch {
 		case worst.Outcome == pdk.EndpointBroken:
 			r.breaks(ctx, wait, orElse(worst.Reason, "the service refuses the endpoint's configuration"))
@@ -78,6 +85,11 @@ func (r *runner) judge(ctx context.Context, j job, a answer, verdicts map[string
 		}
 	}
 	return out
+}
+
+// holdTime is a wait that a plug-in asks for, in milliseconds, as long as the host waits.
+func holdTime(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 0), maxHold.Milliseconds())) * time.Millisecond
 }
 
 // refused tells whether every delivery of the job was refused for its content.
@@ -129,7 +141,7 @@ func (r *runner) verdict(it *item, v pdk.Verdict, a answer, blame bool) settled 
 	case pdk.Retry:
 		wait := backoff(it.Attempt)
 		if v.RetryAfterMS > 0 {
-			wait = time.Duration(min(v.RetryAfterMS, maxHold.Milliseconds())) * time.Millisecond
+			wait = holdTime(v.RetryAfterMS)
 		}
 		return r.again(s, wait)
 	default:

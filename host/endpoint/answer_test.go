@@ -103,6 +103,13 @@ func TestCheckClassify(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", c.out, s, c.want)
 		}
 	}
+	// A wait stands beside any outcome, and is bounded beside each.
+	for _, o := range []pdk.Outcome{pdk.Delivered, pdk.Accepted, pdk.Retry} {
+		out, err := checkClassify(in, &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{{Outcome: o, RetryAfterMS: 1 << 60}}})
+		if err != nil || out.Verdicts[0].RetryAfterMS != maxRetryAfter {
+			t.Errorf("%s: %+v, %v", o, out, err)
+		}
+	}
 	out, err := checkClassify(in, &pdk.ClassifyOutput{Verdicts: []pdk.Verdict{{Outcome: pdk.Retry, RetryAfterMS: -5, Reason: "a\n\x1b[31mb\u202e " + strings.Repeat("x", 900)}}})
 	if err != nil || out.Verdicts[0].RetryAfterMS != 0 || len(out.Verdicts[0].Reason) > maxReason || !strings.HasPrefix(out.Verdicts[0].Reason, "a [31mb ") {
 		t.Errorf("got %+v, %v", out, err)
