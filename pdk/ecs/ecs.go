@@ -58,6 +58,7 @@ func tidy(s string, n int) string { return pdk.TruncateBytes(pdk.Line(pdk.Trunca
 // Append writes an alert behind dst as a document of the schema. The message is taken as it is. What the schema has no field for is
 // below "tocsin", but for event.severity_label, which ntopng's documents always have.
 func Append(dst []byte, a *pdk.Alert, message string, detail Detail) []byte {
+	detail = min(max(detail, Essential), Whole)
 	d := newDocument(dst, a, detail)
 	d.Text("@timestamp", d.at)
 	d.Put("message", message)

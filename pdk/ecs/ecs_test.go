@@ -190,6 +190,15 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// TestDetail takes any number for a detail.
+func TestDetail(t *testing.T) {
+	for d, like := range map[Detail]Detail{-1: Essential, 7: Whole} {
+		if got, want := string(Append(nil, certificate(), "said", d)), string(Append(nil, certificate(), "said", like)); got != want {
+			t.Errorf("%d: %s, want %s", d, got, want)
+		}
+	}
+}
+
 func TestASCII(t *testing.T) {
 	for in, want := range map[string]string{`"a~"`: `"a~"`, "\"ü\x7f🚨\"": `"\u00fc\u007f\ud83d\udea8"`} {
 		if got := string(ascii([]byte(in))); got != want {
