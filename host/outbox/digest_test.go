@@ -372,19 +372,41 @@ func TestClockIsSet(t *testing.T) {
 	}
 }
 
-// A clock that was set back while tocsin did not run delays nothing.
+// A clock that was set back while tocsin did not run delays nothing, and is made up for once, however often the outbox is opened
+// afterwards; so is one that was set back while it ran.
 func TestClockWasSetBack(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "o.db")
-	c := newClock()
-	s, err := Open(t.Context(), path, Options{Now: c.now})
-	ok(t, err)
-	put(t, s, flowAlert("x"), "ops@hook")
-	d := lease1(t, s, "hook")
-	settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, NotBefore: c.now().Add(time.Minute)})
-	ok(t, errors.Join(s.SetHold(t.Context(), alert.Hold{Endpoint: "hook", Until: c.now().Add(time.Minute)}), s.Close()))
-	c.add(-time.Hour)
-	s = open(t, path, Options{Now: c.now})
-	c.add(time.Minute)
-	lease1(t, s, "hook")
-	consistent(t, s)
+	for name, running := range map[string]bool{"between runs": false, "in a run": true} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "o.db")
+			c := newClock()
+			s := open(t, path, Options{Now: c.now})
+			if running {
+				begin := c.now()
+				ok(t, s.do(t.Context(), "test", 0, func(*tx) error {
+					s.wall.elapsed = func() time.Duration { return 0 } // no time passes in this run
+					s.wall.at, s.wall.was = begin, 0
+					return nil
+				}))
+			}
+			put(t, s, flowAlert("x"), "ops@hook")
+			d := lease1(t, s, "hook")
+			settle(t, s, alert.Settlement{Delivery: d.ID, State: alert.Queued, NotBefore: c.now().Add(time.Minute)})
+			ok(t, s.SetHold(t.Context(), alert.Hold{Endpoint: "hook", Until: c.now().Add(time.Minute)}))
+			c.add(-time.Hour)
+			if running {
+				ok(t, s.Started(t.Context(), "other", c.now(), c.now())) // the first write notices
+			}
+			for range 3 {
+				ok(t, s.Close())
+				s = open(t, path, Options{Now: c.now})
+			}
+			c.add(59 * time.Second)
+			leaseN(t, s, "hook", 1, 0)
+			c.add(time.Second)
+			if age := c.now().Sub(lease1(t, s, "hook").Created); age != time.Minute {
+				t.Errorf("it is %v old", age)
+			}
+			consistent(t, s)
+		})
+	}
 }
