@@ -166,10 +166,10 @@ func hostile(entity, s string) *pdk.Alert {
 // TestFit wants documents whole, ASCII and within their room, whatever is in an alert.
 func TestFit(t *testing.T) {
 	for _, unit := range []string{"x", "\"\\", "\x00\r\n", "\xff", "ä", "漢", "🚨", "\u202e]", "</script>"} {
-		s := strings.Repeat(unit, 30_000/len(unit))
+		s := strings.Repeat(unit, 12_000/len(unit))
 		for _, entity := range []string{"flow", "host", "mac", "user", "system"} {
 			a := hostile(entity, s)
-			for _, room := range []int{1600, 7700, 20_000} {
+			for _, room := range []int{1600, 7700, 11_000} {
 				text := Fit(s, room, func(message string, d Detail) []byte { return Append(nil, a, message, d) })
 				if len(text) > room || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 					t.Errorf("%q, %s, %d: %d bytes, or not printable ASCII: %.200q", unit, entity, room, len(text), text)
