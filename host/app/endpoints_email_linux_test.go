@@ -287,13 +287,13 @@ func TestEmail(t *testing.T) {
 	}
 	s := newMailServer(t, trust)
 	login := fmt.Sprintf("smtp_server = \"127.0.0.1\", smtp_port = %d, email_sender = \"Tocsin <alerts@example.org>\", smtp_username = \"night\", smtp_password = %q", s.smtp, mailPassword)
-	a, cfg := ofType(t, "email", "", map[string]string{
-		"night":  login + `|email_recipient = ["Night shift <night@example.org>"], cc = ["day@example.org"]`,
-		"partly": login + `|email_recipient = ["day@example.org", "nobody@example.org"]`,
-		"batch":  login + `|email_recipient = ["batch@example.org"]`,
-		"wrong":  strings.Replace(login, mailPassword, "wrong-password", 1) + `|email_recipient = ["night@example.org"]`,
-		"later":  login + `|email_recipient = ["later@example.org"]`,
-	})
+	b := newBed(t,
+		endpointTOML("night", "email", login), recipientTOML("night", "night", `email_recipient = ["Night shift <night@example.org>"], cc = ["day@example.org"]`),
+		endpointTOML("partly", "email", login), recipientTOML("partly", "partly", `email_recipient = ["day@example.org", "nobody@example.org"]`),
+		endpointTOML("batch", "email", login), recipientTOML("batch", "batch", `email_recipient = ["batch@example.org"]`),
+		endpointTOML("wrong", "email", strings.Replace(login, mailPassword, "wrong-password", 1)), recipientTOML("wrong", "wrong", `email_recipient = ["night@example.org"]`),
+		endpointTOML("later", "email", login), recipientTOML("later", "later", `email_recipient = ["later@example.org"]`),
+	).start()
 	for _, c := range []struct {
 		recipient, step string // step: that fails; empty: all is well
 		want            string
@@ -303,7 +303,7 @@ func TestEmail(t *testing.T) {
 		{"partly", "permission", "not for nobody@example.org (550"},
 		{"later", "permission", "Greylisted"},
 	} {
-		said, err := trial(t, cfg, c.recipient)
+		said, err := b.try(c.recipient, "")
 		if (err == nil) != (c.step == "") || !strings.Contains(said, c.want) || c.step != "" && !strings.Contains(said, `"step":"`+c.step+`","result":"failed"`) ||
 			strings.Contains(said, "wrong-password") || strings.Contains(said, mailPassword) {
 			t.Errorf("%s: %v\n%s", c.recipient, err, said)
@@ -319,15 +319,15 @@ func TestEmail(t *testing.T) {
 	only := func(recipient string, alerts ...*alert.Alert) (reasons []string) {
 		var entries []outbox.Entry
 		for _, al := range alerts {
-			to := slices.DeleteFunc(a.router.Route(al, time.Now()), func(x alert.Target) bool { return x.Recipient != recipient })
+			to := slices.DeleteFunc(b.router.Route(al, time.Now()), func(x alert.Target) bool { return x.Recipient != recipient })
 			entries = append(entries, outbox.Entry{Alert: al, Targets: to})
 		}
-		if err := a.store.Store(t.Context(), entries); err != nil {
+		if err := b.store.Store(t.Context(), entries); err != nil {
 			t.Fatal(err)
 		}
 		for _, al := range alerts {
 			waitFor(t, "a mail for "+recipient, func() bool {
-				rows, err := a.store.List(t.Context(), outbox.Filter{Alert: al.ID})
+				rows, err := b.store.List(t.Context(), outbox.Filter{Alert: al.ID})
 				if err != nil || len(rows) != 1 || rows[0].State == alert.Dead {
 					t.Fatalf("%s: %+v, %v", recipient, rows, err)
 				}

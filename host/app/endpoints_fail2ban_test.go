@@ -86,7 +86,7 @@ func TestFail2ban(t *testing.T) {
 		recipientTOML("unbans", "wall", `fail2ban_jail = "tocsin", unban_on_release = true, never_ban = ["198.51.100.0/24"]`),
 		recipientTOML("nojail", "typo", `fail2ban_jail = "tocsinn"`, `minimum_severity = "emergency"`)).start()
 	first, again := attacker(alert.Engage, "192.0.2.7", false), attacker(alert.Store, "192.0.2.7", false)
-	six, local, spared := attacker(alert.Engage, "2001:db8::bad", false), attacker(alert.Engage, "192.0.2.8", true), attacker(alert.Engage, "198.51.100.1", false)
+	six, local, spared := attacker(alert.Store, "2001:db8::bad", false), attacker(alert.Engage, "192.0.2.8", true), attacker(alert.Engage, "198.51.100.1", false)
 	own, none := attacker(alert.Engage, "127.0.0.1", false), attacker(alert.Store, "192.0.2.9", false)
 	none.Host.Attacker = false
 	rows := b.send("unbans", first)

@@ -40,28 +40,29 @@ var syslogWays = []syslogWay{
 // syslogThrough sends alerts in every way through the real module and the real ledger to a server, which writes what it
 // understood to a file, and compares.
 func syslogThrough(t *testing.T, out, socket string, port func(syslogWay) int) {
-	params := map[string]string{}
+	text := []string{fmt.Sprintf("[egress]\nsyslog_socket = %q\n", socket)}
 	for _, w := range syslogWays {
 		p := fmt.Sprintf("syslog_alert_format = %q, syslog_app_name = %q", w.format, w)
 		if w.protocol != "local" {
 			p += fmt.Sprintf(", syslog_host = \"127.0.0.1\", syslog_protocol = %q, syslog_port = %d", w.protocol, port(w))
 		}
-		params[w.String()] = p
+		text = append(text, endpointTOML(w.String(), "syslog", p), recipientTOML(w.String(), w.String(), ""))
 	}
-	a, cfg := ofType(t, "syslog", fmt.Sprintf("[egress]\nsyslog_socket = %q\n", socket), params)
+	b := newBed(t, text...).start()
 	alerts := syslogAlerts()
-	for _, r := range settle(t, a, alerts...) {
+	b.raise(alerts...)
+	for _, r := range b.ended("") {
 		if r.State != alert.Accepted {
 			t.Errorf("%s: %v, %s; what was written is accepted and never delivered", r.Recipient, r.State, r.Reason)
 		}
 	}
 	got := map[string][]*rfc5424.SyslogMessage{}
 	waitFor(t, "the messages", func() bool {
-		b, err := os.ReadFile(out)
-		if err != nil || bytes.Count(b, []byte("\n")) < len(alerts)*len(syslogWays) {
+		all, err := os.ReadFile(out)
+		if err != nil || bytes.Count(all, []byte("\n")) < len(alerts)*len(syslogWays) {
 			return false
 		}
-		for line := range strings.Lines(string(b)) {
+		for line := range strings.Lines(string(all)) {
 			m, err := rfc5424.NewParser().Parse([]byte(strings.TrimSuffix(line, "\n")))
 			if err != nil {
 				t.Fatalf("%v: %q", err, line)
@@ -84,7 +85,7 @@ func syslogThrough(t *testing.T, out, socket string, port func(syslogWay) int) {
 		}
 	}
 	for _, way := range []string{"tls-text_rfc5424", "local-text"} {
-		if said, err := trial(t, cfg, way); err != nil || !strings.Contains(said, "Can the receiver be reached?") {
+		if said, err := b.try(way, ""); err != nil || !strings.Contains(said, "Can the receiver be reached?") {
 			t.Errorf("%s: %v\n%s", way, err, said)
 		}
 	}

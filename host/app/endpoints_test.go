@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,21 +164,24 @@ func (b *bed) settled(recipient string, state alert.State, n int) []outbox.Row {
 	return out
 }
 
-// send raises alerts, waits until each delivery has come to its end, and gives what became of those to a recipient.
+// ended waits until each delivery to a recipient has come to its end, and gives what became of them.
+func (b *bed) ended(recipient string) (out []outbox.Row) {
+	b.t.Helper()
+	waitFor(b.t, "all deliveries", func() bool {
+		out = b.rows(recipient)
+		return !slices.ContainsFunc(out, func(r outbox.Row) bool { return r.State == alert.Queued || r.State == alert.Leased })
+	})
+	return out
+}
+
+// send raises alerts, and gives what became of each delivery to a recipient.
 func (b *bed) send(recipient string, alerts ...*alert.Alert) map[alert.ID]outbox.Row {
 	b.t.Helper()
 	b.raise(alerts...)
 	out := map[alert.ID]outbox.Row{}
-	waitFor(b.t, "all deliveries", func() bool {
-		clear(out)
-		for _, r := range b.rows(recipient) {
-			if r.State == alert.Queued || r.State == alert.Leased {
-				return false
-			}
-			out[r.AlertID] = r
-		}
-		return true
-	})
+	for _, r := range b.ended(recipient) {
+		out[r.AlertID] = r
+	}
 	return out
 }
 

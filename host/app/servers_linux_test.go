@@ -9,23 +9,15 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
-	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/tocsin-net/tocsin/host/alert"
-	"github.com/tocsin-net/tocsin/host/config"
-	"github.com/tocsin-net/tocsin/host/outbox"
-	"github.com/tocsin-net/tocsin/host/plugin/build"
 )
 
 // testTrust names the folder with a server's certificate that this process trusts the authority of.
@@ -150,76 +142,4 @@ func serve(t *testing.T, dir string, env []string, ports []int, name string, arg
 		}
 		return true
 	})
-}
-
-// ofType configures endpoints of one type, each with a recipient of the same name, and starts the service.
-func ofType(t *testing.T, typ, more string, params map[string]string) (*App, *config.Config) {
-	t.Helper()
-	cfg := configured(t, "http://127.0.0.1:1")
-	var text strings.Builder
-	text.WriteString(more)
-	for name, p := range params {
-		endpoint, recipient, _ := strings.Cut(p, "|")
-		fmt.Fprintf(&text, "[[endpoint]]\nname = %q\ntype = %q\nparameters = { %s }\n[[recipient]]\nname = %q\nendpoint = %q\nparameters = { %s }\n",
-			name, typ, endpoint, name, name, recipient)
-	}
-	if err := os.WriteFile(cfg.File, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(cfg.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceFile(filepath.Join(cfg.Plugins.Folder, typ+".wasm"), build.ForTest(t, typ).Wasm); err != nil {
-		t.Fatal(err)
-	}
-	a, err := New(t.Context(), Deps{Config: cfg, Log: slog.New(slog.DiscardHandler)})
-	if err == nil {
-		err = a.Start(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := a.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return a, cfg
-}
-
-// settle hands alerts to a service in one block, and waits until each delivery has come to its end.
-func settle(t *testing.T, a *App, alerts ...*alert.Alert) []outbox.Row {
-	t.Helper()
-	entries := make([]outbox.Entry, len(alerts))
-	for i, al := range alerts {
-		entries[i] = outbox.Entry{Alert: al, Targets: a.router.Route(al, time.Now())}
-	}
-	if err := a.store.Store(t.Context(), entries); err != nil {
-		t.Fatal(err)
-	}
-	var rows []outbox.Row
-	waitFor(t, "all deliveries", func() bool {
-		var err error
-		if rows, err = a.store.List(t.Context(), outbox.Filter{Limit: 10_000}); err != nil {
-			t.Fatal(err)
-		}
-		for i := range rows {
-			if s := rows[i].State; s == alert.Queued || s == alert.Leased {
-				return false
-			}
-		}
-		return true
-	})
-	return rows
-}
-
-// trial runs `tocsin recipient test` and gives what it prints.
-func trial(t *testing.T, cfg *config.Config, recipient string) (string, error) {
-	t.Helper()
-	var out bytes.Buffer
-	err := TestRecipient(t.Context(), TestOptions{
-		Listing: Listing{Streams: Streams{Out: &out, Err: &out}, Config: cfg.File, Format: "jsonl"}, Timeout: time.Minute, LogLevel: "error",
-	}, recipient)
-	return out.String(), err
 }
