@@ -34,11 +34,11 @@ func verdict(r *pdk.Reply) pdk.Verdict {
 	}
 	switch code := r.JSON.Int("code", 0); {
 	case r.Status == 204: // something on the way took the wish to wait out of the URL
-		return pdk.Verdict{Outcome: pdk.Accepted}
+		return pdk.Verdict{Outcome: pdk.Accepted, RetryAfterMS: spent(r)}
 	case r.Status < 300 && !r.JSON.Has("id"):
 		return r.Fail(pdk.Retry, ", but not as its webhooks do: check discord_url, and proxies on the way")
 	case r.Status < 300:
-		v := pdk.Verdict{Outcome: pdk.Delivered}
+		v := pdk.Verdict{Outcome: pdk.Delivered, RetryAfterMS: spent(r)}
 		// The id of the webhook itself, which a probe reads, is a part of its secret URL: the host has put a mark in its place.
 		if id := r.JSON.String("id", ""); isID(id) {
 			v.ProviderID = id
@@ -65,6 +65,15 @@ func verdict(r *pdk.Reply) pdk.Verdict {
 		return r.Fail(pdk.EndpointBroken, "; check discord_url: copy it again from the channel's settings, under Integrations")
 	}
 	return r.Fail(pdk.BadPayload, "")
+}
+
+// spent gives how long to leave the webhook alone after a message that was the last of its limit's window, so that no request is sent
+// only to be refused; Discord counts those that are.
+func spent(r *pdk.Reply) int64 {
+	if r.In.Response.Headers["x-ratelimit-remaining"] != "0" {
+		return 0
+	}
+	return milliseconds(r.In.Response.Headers["x-ratelimit-reset-after"])
 }
 
 // milliseconds reads seconds with a fraction; 0 if there are none.

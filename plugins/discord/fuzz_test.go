@@ -64,7 +64,10 @@ func FuzzClassify(f *testing.F) {
 	f.Add(429, `{"retry_after":1e308}`, "3", "")
 	f.Add(429, `{"retry_after":"NaN"}`, "-3", "")
 	f.Fuzz(func(t *testing.T, status int, body, retry, note string) {
-		out, err := endpoint.Classify(&pdk.ClassifyInput{Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: map[string]string{"retry-after": retry}}})
+		headers := map[string]string{"retry-after": retry, "x-ratelimit-remaining": "0", "x-ratelimit-reset-after": retry}
+		out, err := endpoint.Classify(&pdk.ClassifyInput{
+			Request: pdk.RequestInfo{Note: note}, Response: &pdk.Response{Status: status, Body: body, Headers: headers},
+		})
 		if err != nil || len(out.Verdicts) != 1 {
 			t.Fatalf("%v, %+v", err, out)
 		}
