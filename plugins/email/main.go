@@ -133,14 +133,11 @@ func messageID(id string) bool {
 // lint finds what a schema cannot say.
 func lint(in *pdk.LintInput) (*pdk.LintOutput, error) {
 	out := &pdk.LintOutput{}
-	add := func(field, message string) {
-		out.Problems = append(out.Problems, pdk.Problem{Field: "endpoint." + field, Message: message})
-	}
 	if in.Endpoint.Has("smtp_password") && !in.Endpoint.Has("smtp_username") {
-		add("smtp_username", "is missing, and there is a password: write the user name that belongs to it")
+		out.Add("endpoint.smtp_username", "is missing, and there is a password: write the user name that belongs to it")
 	}
 	if in.Endpoint.Has("smtp_username") && in.Endpoint.String("tls", "") == "none" {
-		add("tls", "is none, and there is a user name: the password would go through the network in clear; use starttls or tls")
+		out.Add("endpoint.tls", "is none, and there is a user name: the password would go through the network in clear; use starttls or tls")
 	}
 	return out, nil
 }
