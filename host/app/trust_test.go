@@ -32,12 +32,12 @@ var onlyCertificate = sync.OnceValues(func() (*tls.Certificate, error) {
 		return nil, err
 	}
 	before, was := os.LookupEnv("GODEBUG")
-	if err := os.Setenv("GODEBUG", before+",x509usefallbackroots=1"); err != nil { //nolint:usetesting // for this one call only, not for a test
+	if err := os.Setenv("GODEBUG", before+",x509usefallbackroots=1"); err != nil {
 		return nil, err
 	}
 	x509.SetFallbackRoots(pool)
 	if was {
-		return c, os.Setenv("GODEBUG", before) //nolint:usetesting // as above
+		return c, os.Setenv("GODEBUG", before)
 	}
 	return c, os.Unsetenv("GODEBUG")
 })
