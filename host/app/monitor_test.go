@@ -90,8 +90,11 @@ func TestHeldEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []api.Endpoint{
-		{Name: "free", Type: "webhook"}, {Name: "limited", Type: "webhook", Held: true}, {Name: "over", Type: "webhook"},
-		{Name: "broken", Type: "webhook", Held: true, Broken: true}, {Name: "tried", Type: "webhook", Held: true, Broken: true},
+		{Name: "free", Type: "webhook"},
+		{Name: "limited", Type: "webhook", Held: true},
+		{Name: "over", Type: "webhook"},
+		{Name: "broken", Type: "webhook", Held: true, Broken: true},
+		{Name: "tried", Type: "webhook", Held: true, Broken: true},
 	}
 	for i := range want {
 		if got[i] != want[i] {
