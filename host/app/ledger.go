@@ -244,7 +244,7 @@ func RetryDeliveries(ctx context.Context, l Listing, ids []string, all bool) (er
 	}
 	switch n {
 	case 0:
-		_, err = fmt.Fprintln(l.Out, "there is no dead delivery: nothing is queued again")
+		_, err = fmt.Fprintln(l.Out, "nothing is queued again: no delivery to a configured recipient is dead")
 	case 1:
 		_, err = fmt.Fprintf(l.Out, "1 delivery is queued again: %s\n", strings.Replace(when, "them", "it", 1))
 	default:

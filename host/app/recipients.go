@@ -237,7 +237,7 @@ func ShowRecipient(ctx context.Context, l Listing, name string) error {
 		n    int64
 		note string
 	}{
-		{"silenced", r.Silenced, ""},
+		{"silenced", r.Silenced, "the same again, or muted or in maintenance when its turn came"},
 		{"queued", r.Queued, since(r.Oldest)},
 		{"delivered", r.Delivered, ""},
 		{"accepted", r.Accepted, "taken by the service, which does not confirm"},
