@@ -233,8 +233,13 @@ func TestQuiet(t *testing.T) {
 		text      []byte
 		want      string
 	}{
-		{"muted", nil, "muted"}, {"move", nil, "maintenance move"}, {"servers", nil, ""}, {"servers", text, "maintenance servers"},
-		{"free", nil, ""}, {"unknown", text, ""}, {"servers", []byte("{"), ""},
+		{"muted", nil, "muted"},
+		{"move", nil, "maintenance move"},
+		{"servers", nil, ""},
+		{"servers", text, "maintenance servers"},
+		{"free", nil, ""},
+		{"unknown", text, ""},
+		{"servers", []byte("{"), ""},
 	} {
 		if got := r.Quiet(c.recipient, c.text, noon); got != c.want {
 			t.Errorf("%s, %.20q: %q, want %q", c.recipient, c.text, got, c.want)
