@@ -118,6 +118,8 @@ func (m *memory) Lease(_ context.Context, endpoint string, limit int) ([]alert.D
 	return out, nil
 }
 
+func (m *memory) Ahead(context.Context, string, int) error { return nil }
+
 func (m *memory) Settle(_ context.Context, ss []alert.Settlement) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

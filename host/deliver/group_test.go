@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tocsin-net/tocsin/host/alert"
 	"github.com/tocsin-net/tocsin/host/plugin"
@@ -25,8 +26,8 @@ func (g *gated) Settle(ctx context.Context, ss []alert.Settlement) error {
 	return g.memory.Settle(ctx, ss)
 }
 
-// TestSettleTogether lets batches end while another is being stored: they share the next transaction, and none is told to
-// be settled before it is.
+// TestSettleTogether lets batches end one at a time, all but the first while that is being stored: they share the next
+// transaction, and none is told to be settled before it is.
 func TestSettleTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &gated{memory: newMemory(t), gate: make(chan struct{})}
@@ -66,8 +67,52 @@ func TestSettleTogether(t *testing.T) {
 		if !slices.Equal(out.n, []int{1, batches - 1}) {
 			t.Errorf("settled in calls of %v", out.n)
 		}
-		if r.group.busy || r.group.next != nil {
+		if r.group.next != nil {
 			t.Error("the group is not idle at the end")
 		}
 	})
+}
+
+// TestSettleWaits: while other batches are on their way settlements wait for them, but not long, and many do not.
+func TestSettleWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		n, sending int
+		ends       time.Duration // 0: never
+		want       time.Duration
+	}{
+		"alone":          {1, 0, 0, 0},
+		"others come":    {1, 1, 0, gatherTime},
+		"others ended":   {1, 1, time.Millisecond, time.Millisecond},
+		"one of them":    {1, 2, time.Millisecond, gatherTime},
+		"nearly as many": {gatherMost - 1, 1, 0, gatherTime},
+		"as many":        {gatherMost, 1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := newMemory(t)
+				r := newRunner(&Pipeline{Deps: Deps{Outbox: out, Log: slog.New(slog.DiscardHandler)}},
+					Endpoint{Name: "a", Manifest: &plugin.Manifest{}, Guest: native{}})
+				out.addMany(c.n, "a/ops", "x")
+				leased, err := out.Lease(t.Context(), "a", c.n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ss []settled
+				for _, d := range leased {
+					ss = append(ss, settled{Settlement: alert.Settlement{Delivery: d.ID, State: alert.Delivered}, it: &item{Delivery: d}})
+				}
+				for range c.sending {
+					r.group.begins()
+				}
+				if c.ends > 0 {
+					time.AfterFunc(c.ends, r.group.ends)
+				}
+				begin := time.Now()
+				r.settleTogether(t.Context(), ss)
+				if took := time.Since(begin); took != c.want {
+					t.Errorf("it took %v, want %v", took, c.want)
+				}
+			})
+		})
+	}
 }

@@ -29,6 +29,9 @@ var ErrStopped = errors.New("the delivery pipeline has stopped")
 type Outbox interface {
 	// Lease takes up to max due deliveries of an endpoint, all of one recipient; none while it is on hold.
 	Lease(ctx context.Context, endpoint string, max int) ([]alert.Delivery, error)
+	// Ahead says that Lease will be asked for up to n deliveries of an endpoint next, so that they may be leased with other
+	// writes. It holds until the next call; with 0 all that was leased that way and not taken is given back.
+	Ahead(ctx context.Context, endpoint string, n int) error
 	Settle(ctx context.Context, s []alert.Settlement) error
 	SetHold(ctx context.Context, h alert.Hold) error
 	ClearHold(ctx context.Context, endpoint string) error

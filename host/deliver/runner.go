@@ -12,9 +12,9 @@ import (
 	"github.com/tocsin-net/tocsin/host/plugin"
 )
 
-// maxLead is up to how many deliveries are leased ahead of small batches. A crash makes all of them possible duplicates,
-// so they are few.
-const maxLead = 64
+// maxLead is up to how many deliveries are leased ahead of small batches, and as many again with other writes of the outbox. A
+// crash makes all of them possible duplicates, so they are few.
+const maxLead = 32
 
 // maxUnsettled bounds the batches of an endpoint that are sent but not yet stored as such.
 const maxUnsettled = 64
@@ -27,7 +27,8 @@ type runner struct {
 	health health
 	doubts doubts
 	// ahead is what is leased and in no batch yet; the dispatcher's own.
-	ahead []alert.Delivery
+	ahead   []alert.Delivery
+	ordered int // the last n of Outbox.Ahead; likewise
 
 	unsettled   chan struct{} // a place for each batch whose end is being stored
 	group       group
@@ -42,7 +43,7 @@ func newRunner(p *Pipeline, e Endpoint) *runner {
 	m := e.Manifest
 	return &runner{
 		Endpoint: e, p: p, log: p.Log.With("endpoint", e.Name), pace: newPace(m.Rate.Count, m.Rate.Per, nil), rate: m.Rate,
-		unsettled: make(chan struct{}, maxUnsettled),
+		unsettled: make(chan struct{}, maxUnsettled), group: group{storing: make(chan struct{}, 1)},
 	}
 }
 
@@ -114,13 +115,35 @@ func (r *runner) resume(ctx context.Context) {
 	r.rate, r.pace = rate, newPace(rate.Count, rate.Per, starts)
 }
 
+// limited tells whether there is a rate limit.
+func (r *runner) limited() bool {
+	rate := r.manifest().Rate
+	return rate.Count > 0 && rate.Per > 0
+}
+
+// order tells the outbox what the next lease will be, so that it comes with other writes. Under a rate limit and on trial there
+// is no such lease while the one before, if it found something, is to be sent.
+func (r *runner) order(ctx context.Context, found bool) {
+	n := r.lead()
+	if found && (r.limited() || r.health.onTrial()) {
+		n = 0
+	}
+	if n == r.ordered {
+		return
+	}
+	if err := r.p.Outbox.Ahead(ctx, r.Name, n); err != nil {
+		r.log.Error("cannot give back deliveries that were leased ahead; they are sent by the next lease", "error", err)
+	}
+	r.ordered = n
+}
+
 // lead is how many deliveries are leased at once. Small batches are leased several at a time, for each lease is a
 // transaction. Under a rate limit and on trial none is leased that cannot be sent soon.
 func (r *runner) lead() int {
 	switch most := r.most(); {
 	case r.health.onTrial():
 		return 1
-	case r.manifest().Rate.Count > 0 && r.manifest().Rate.Per > 0:
+	case r.limited():
 		return most
 	default:
 		return max(most, maxLead/most*most)
@@ -143,16 +166,21 @@ func (r *runner) run(stop, work context.Context) {
 			r.end()
 			break
 		}
+		r.group.begins()
 		wg.Go(func() {
 			defer r.end()
 			var settling sync.WaitGroup
 			r.deliver(stop, work, batch, &settling)
+			r.group.ends()
 			slots.give()
 			settling.Wait()
 		})
 		if r.health.onTrial() { // the endpoint was down: one delivery shows whether it is back
 			wg.Wait()
 		}
+	}
+	if err := r.p.Outbox.Ahead(context.WithoutCancel(work), r.Name, 0); err != nil {
+		r.log.Error("cannot give back deliveries that were leased ahead; they are sent after a restart", "error", err)
 	}
 	if len(r.ahead) > 0 { // they were leased, so they have to be given back
 		r.giveBackBatch(work, r.ahead)
@@ -207,6 +235,9 @@ func (r *runner) next(stop, work context.Context) []alert.Delivery {
 		r.digest(work)
 		// Not with stop: a lease that is cut off in the middle may be on disk all the same.
 		leased, err := r.p.Outbox.Lease(work, r.Name, r.lead())
+		if err == nil {
+			r.order(work, len(leased) > 0)
+		}
 		if len(leased) > 0 {
 			r.keep(leased)
 			r.end()

@@ -265,22 +265,32 @@ func (s *Store) nextFresh(endpoint string) (since int64, ok bool) {
 	return since, ok
 }
 
-// leaseAhead leases for callers of Lease who found nothing, in the transaction that brings them something: one commit less
-// before it is sent.
-func (s *Store) leaseAhead(t *tx) error {
-	if t.classic {
+// Ahead says that a caller of Lease will come for up to n deliveries of an endpoint next. They are leased with what is stored
+// or settled meanwhile, which saves a transaction of their own before they are sent. It holds until it is called again; with
+// n = 0 what nobody came for is queued again as if it had never been leased.
+func (s *Store) Ahead(ctx context.Context, endpoint string, n int) error {
+	s.mu.Lock()
+	if n > 0 {
+		s.ahead[endpoint] = n
+	} else {
+		delete(s.ahead, endpoint)
+	}
+	left := n <= 0 && len(s.ready[endpoint]) > 0
+	s.mu.Unlock()
+	if !left {
 		return nil
 	}
-	for name := range t.wake {
-		most, asked := t.idle[name]
+	return s.do(ctx, "lease from", 1, func(*tx) error { return nil }) // see classify
+}
+
+// leaseAhead leases what Ahead asked for, as the last thing of a transaction.
+func (s *Store) leaseAhead(t *tx) error {
+	if t.classic || t.freshN == 0 {
+		return nil
+	}
+	for name, most := range s.wanted(t) {
 		e := s.endpointOf(t, name)
-		if !asked || e == nil || s.onHold(name) {
-			continue
-		}
-		s.mu.Lock()
-		busy := len(s.ready[name]) > 0
-		s.mu.Unlock()
-		if busy || !s.hasFresh(t, e) {
+		if e == nil || s.onHold(name) {
 			continue
 		}
 		out, _, err := s.take(t, e, most)
@@ -288,13 +298,31 @@ func (s *Store) leaseAhead(t *tx) error {
 			return err
 		}
 		if len(out) > 0 {
-			t.after = append(t.after, func() {
-				s.ready[name] = out
-				delete(t.idle, name)
-			})
+			t.wake[name] = true
+			t.after = append(t.after, func() { s.ready[name] = out })
 		}
 	}
 	return nil
+}
+
+// wanted gives the endpoints with fresh deliveries for which callers of Lease come, and for how many.
+func (s *Store) wanted(t *tx) map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ahead) == 0 {
+		return nil
+	}
+	var all map[string]int
+	for _, q := range t.fresh {
+		name := q.r.endpoint.name
+		if n := s.ahead[name]; n > 0 && len(s.ready[name]) == 0 && len(q.waiting()) > 0 {
+			if all == nil {
+				all = map[string]int{}
+			}
+			all[name] = n
+		}
+	}
+	return all
 }
 
 // lateFresh names the recipients for which a fresh delivery has waited for longer than age.
@@ -308,16 +336,6 @@ func (s *Store) lateFresh(age time.Duration) (names []string) {
 		}
 	}
 	return names
-}
-
-// hasFresh tells whether fresh deliveries of an endpoint wait.
-func (s *Store) hasFresh(t *tx, e *endpoint) bool {
-	for _, q := range t.fresh {
-		if q.r.endpoint.seq == e.seq && len(q.waiting()) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // takeReady gives what was leased ahead.

@@ -59,11 +59,6 @@ func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.De
 	var out []alert.Delivery
 	err := s.doFresh(ctx, "lease from", max, func(t *tx) error {
 		out = nil
-		t.after = append(t.after, func() {
-			if delete(t.idle, endpoint); len(out) == 0 {
-				t.idle[endpoint] = max
-			}
-		})
 		if s.onHold(endpoint) {
 			return nil
 		}

@@ -89,6 +89,7 @@ type Store struct {
 	holds      map[string]alert.Hold
 	leases     map[alert.ID]lease
 	ready      map[string][]alert.Delivery // leased for a caller of Lease who has not come for them yet, by endpoint
+	ahead      map[string]int              // see Ahead
 	freshWaits map[string]freshWait        // by recipient
 	told       dropLog
 	// digests are those that have not arrived yet.
@@ -135,7 +136,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s := &Store{
 		path: path, log: o.Log, now: o.Now, retention: o.Retention, deadFor: o.DeadRetention, readOnly: o.ReadOnly, chunk: 500,
 		ops: make(chan *op), quit: make(chan struct{}), ended: make(chan struct{}),
-		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, ready: map[string][]alert.Delivery{}, freshWaits: map[string]freshWait{}, digests: map[alert.ID]bool{}, digest: o.Digest, quiet: o.Quiet,
+		holds: map[string]alert.Hold{}, leases: map[alert.ID]lease{}, ready: map[string][]alert.Delivery{}, ahead: map[string]int{}, freshWaits: map[string]freshWait{}, digests: map[alert.ID]bool{}, digest: o.Digest, quiet: o.Quiet,
 		wakes: map[string]chan struct{}{},
 		usage: map[string]*Usage{}, used: map[string]bool{},
 	}

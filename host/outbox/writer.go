@@ -196,8 +196,6 @@ type tx struct {
 	freshN, freshBytes int
 	// waits is how many deliveries of a recipient are queued, fresh or not, as committed.
 	waits map[int64]int64
-	// idle has, by endpoint, how many a caller of Lease wanted who found nothing.
-	idle map[string]int
 
 	classic bool              // this transaction has no fresh deliveries
 	touched []*freshQueue     // by this transaction
@@ -220,7 +218,7 @@ type tallyKey struct {
 
 func newTx(c *sql.Conn) *tx {
 	return &tx{
-		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, fresh: map[int64]*freshQueue{}, waits: map[int64]int64{}, idle: map[string]int{}, drops: map[dropKey]int64{}, settled: map[alert.ID]bool{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
+		conn: c, stmts: map[string]*sql.Stmt{}, parked: map[alert.ID][]alert.ID{}, fresh: map[int64]*freshQueue{}, waits: map[int64]int64{}, drops: map[dropKey]int64{}, settled: map[alert.ID]bool{}, served: map[int64]int64{}, tally: map[tallyKey]int64{}, wake: map[string]bool{},
 		added: names{map[string]*endpoint{}, map[string]*recipient{}},
 	}
 }
