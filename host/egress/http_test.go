@@ -190,7 +190,7 @@ func TestHostileAnswers(t *testing.T) {
 		timeout           time.Duration
 	}{
 		{"/hang", StageTimeout, "did not answer within", 200 * time.Millisecond},
-		{"/drip", StageTimeout, "did not finish", 2 * time.Second},
+		{"/drip", StageTimeout, "did not finish", 5 * time.Second},
 		{"/reset", StageRead, "may have taken", 0},
 		{"/close", StageRead, "may have taken", 0},
 		{"/half-header", StageRead, "may have taken", 0},

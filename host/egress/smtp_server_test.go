@@ -355,7 +355,7 @@ func silence(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
 func (s *mailServer) policy(t testing.TB) Policy {
 	t.Helper()
-	return Policy{Grants: []Grant{{Scheme: "smtp", Host: s.host, Typed: true}}, Timeout: 10 * time.Second}
+	return Policy{Grants: []Grant{{Scheme: "smtp", Host: s.host, Typed: true}}, Timeout: time.Minute}
 }
 
 // letterTo is a plain mail through a server.

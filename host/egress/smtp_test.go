@@ -181,10 +181,10 @@ func TestMailReplies(t *testing.T) {
 		{"closed after MAIL", ready, []line{{want: "RCPT", then: hangUp}}, nil, "false 127.0.0.1:PORT closed the connection"},
 		{"closed before the dot", ready, []line{{want: "DATA", reply: "354 go", then: hangUp}}, func(m *pdk.SMTPRequest) { m.Text = strings.Repeat("long line of text\n", 400_000) }, "send false 127.0.0.1:PORT closed the connection"},
 		{"closed after the dot", ready, []line{{want: ".", then: hangUp}}, nil, "read true 127.0.0.1:PORT closed the connection"},
-		{"silent greeting", line{then: silence}, nil, nil, "timeout false 127.0.0.1:PORT did not answer within 1s (phase greeting); nothing was sent"},
-		{"silent after MAIL", ready, []line{{want: "MAIL", then: silence}}, nil, "timeout false 127.0.0.1:PORT did not answer within 1s (phase mail); nothing was sent"},
-		{"silent after the dot", ready, []line{{want: ".", then: silence}}, nil, "timeout true 127.0.0.1:PORT did not answer within 1s (phase end); it may have taken the mail all the same"},
-		{"silent after RSET", ready, []line{{want: "RSET", then: silence}}, verify, "timeout false 127.0.0.1:PORT did not answer within 1s (phase end)"},
+		{"silent greeting", line{then: silence}, nil, nil, "timeout false 127.0.0.1:PORT did not answer within 5s (phase greeting); nothing was sent"},
+		{"silent after MAIL", ready, []line{{want: "MAIL", then: silence}}, nil, "timeout false 127.0.0.1:PORT did not answer within 5s (phase mail); nothing was sent"},
+		{"silent after the dot", ready, []line{{want: ".", then: silence}}, nil, "timeout true 127.0.0.1:PORT did not answer within 5s (phase end); it may have taken the mail all the same"},
+		{"silent after RSET", ready, []line{{want: "RSET", then: silence}}, verify, "timeout false 127.0.0.1:PORT did not answer within 5s (phase end)"},
 		{"STARTTLS not offered", ready, nil, func(m *pdk.SMTPRequest) { m.TLS = "" }, "tls false 127.0.0.1:PORT does not offer STARTTLS; set tls to"},
 		{"STARTTLS refused", ready, []line{{want: "EHLO", reply: "250-x\n250 STARTTLS"}, {want: "STARTTLS", reply: "454 4.7.0 no certificate"}}, func(m *pdk.SMTPRequest) { m.TLS = "starttls" }, "454 starttls 4.7.0 no certificate"},
 		{"STARTTLS and no handshake", ready, []line{{want: "EHLO", reply: "250-x\n250 STARTTLS"}, {want: "STARTTLS", reply: "220 go", then: hangUp}}, func(m *pdk.SMTPRequest) { m.TLS = "starttls" }, "tls false 127.0.0.1:PORT"},
@@ -203,7 +203,7 @@ func TestMailReplies(t *testing.T) {
 			}
 			p := s.policy(t)
 			if strings.HasPrefix(c.want, "timeout") || strings.HasPrefix(c.name, "commands") {
-				p.Timeout = time.Second
+				p.Timeout = 5 * time.Second // time for what comes before the silence, on a busy machine too
 			}
 			resp, terr := newExecutor(t, Options{}).Do(t.Context(), r, p)
 			got := ""
@@ -302,7 +302,7 @@ func TestMailLogin(t *testing.T) {
 		{"another name", &other, "starttls", nil, "", "tls: HERE has a certificate for another name"},
 		{"self-signed", &self, "tls", nil, "", "tls: HERE has a self-signed certificate"},
 		{"self-signed, starttls", &self, "starttls", nil, "", "tls: HERE has a self-signed certificate"},
-		{"starttls to implicit", &good, "wrong", nil, "", "timeout: HERE did not answer within 1s (phase greeting)"},
+		{"starttls to implicit", &good, "wrong", nil, "", "timeout: HERE did not answer within 5s (phase greeting)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -313,7 +313,7 @@ func TestMailLogin(t *testing.T) {
 			p := s.policy(t)
 			p.Secrets, p.Trace = sec, new(Trace)
 			if c.mode == "wrong" {
-				r.SMTP.TLS, p.Timeout = "starttls", time.Second
+				r.SMTP.TLS, p.Timeout = "starttls", 5*time.Second
 			}
 			if c.password != "" {
 				r.SMTP.User, r.SMTP.Password = "ops", sec.Add("smtp_password", c.password)

@@ -253,9 +253,9 @@ func TestSyslogBrokenStreams(t *testing.T) {
 		for i := range r.Syslog.Messages {
 			r.Syslog.Messages[i].Text = strings.Repeat("x", maxSyslogStream-100)
 		}
-		p.Timeout = 500 * time.Millisecond
+		p.Timeout = 5 * time.Second
 		_, terr := newExecutor(t, Options{MaxBody: 64 << 20}).Do(t.Context(), r, p)
-		if terr == nil || terr.Stage != StageTimeout || !terr.Ambiguous || !strings.Contains(terr.Message, "within 500ms") || len(terr.Parts) != many {
+		if terr == nil || terr.Stage != StageTimeout || !terr.Ambiguous || !strings.Contains(terr.Message, "within 5s") || len(terr.Parts) != many {
 			t.Fatalf("got %+v", terr)
 		}
 		doubt := 0

@@ -36,7 +36,7 @@ func as[E error](err error) bool { var e E; return errors.As(err, &e) }
 func TestHostileGuests(t *testing.T) {
 	const fuel, pages = 20e6, 64
 	r := newRuntime(t, Options{Instances: 1})
-	echo, err := r.Compile(t.Context(), "neighbour", guest(t, "echo"), Limits{Calls: 1 << 30})
+	echo, err := r.Compile(t.Context(), "neighbour", guest(t, "echo"), Limits{Calls: 1 << 30, Timeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestHostileModules(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after goruntime.MemStats
 			goruntime.ReadMemStats(&before)
-			_, err := r.Compile(t.Context(), "p", guest(t, c.name), Limits{Fuel: 20e6})
+			_, err := r.Compile(t.Context(), "p", guest(t, c.name), Limits{Fuel: 20e6, Timeout: time.Hour})
 			goruntime.ReadMemStats(&after)
 			if !as[*CompileError](err) || !strings.HasPrefix(err.Error(), "plug-in p: ") || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\x1b\n") {
 				t.Errorf("got %v (%T), want %q", err, err, c.want)
@@ -302,7 +302,7 @@ func TestLogFlood(t *testing.T) {
 // TestPoison: calls that go wrong in every way between calls that do not. Each failure costs one instance, and only that.
 func TestPoison(t *testing.T) {
 	r := newRuntime(t, Options{Instances: 2})
-	m, err := r.Compile(t.Context(), "p", guest(t, "poison"), Limits{Fuel: 20e6, MemoryPages: 512})
+	m, err := r.Compile(t.Context(), "p", guest(t, "poison"), Limits{Fuel: 20e6, MemoryPages: 512, Timeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func TestHostile(t *testing.T) {
 			r := newRuntime(t, Options{Instances: 1})
 			limits := Limits{Timeout: time.Minute, Fuel: 50e6} // a busy machine's time is no reason for the rest
 			if strings.Contains(c.want, "more time") {
-				limits.Timeout = 300 * time.Millisecond
+				limits.Timeout = time.Second
 			}
 			m, err := r.Compile(t.Context(), "p", c.m.bytes(), limits)
 			if err != nil {
@@ -409,7 +409,7 @@ func TestNamedLikeTheHost(t *testing.T) {
 	for _, name := range []string{"", ourModule, wasiModule} {
 		names := string([]byte{0, byte(len(name) + 1), byte(len(name))}) + name
 		m, err := r.Compile(t.Context(), "p", asm{body: code(opLoop, void, opBr, 0, opEnd, opUnreachable), custom: [][]byte{customSection("name", []byte(names))}}.bytes(),
-			Limits{Timeout: 100 * time.Millisecond, Fuel: 1 << 50})
+			Limits{Timeout: time.Second, Fuel: 1 << 50})
 		if err != nil {
 			t.Fatal(err)
 		}

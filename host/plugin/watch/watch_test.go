@@ -124,7 +124,7 @@ func TestSlowCopy(t *testing.T) {
 		return err == nil && string(b) == whole
 	}
 	t.Run("open", func(t *testing.T) {
-		w := start(t, t.TempDir(), Options{Settle: 150 * time.Millisecond})
+		w := start(t, t.TempDir(), Options{Settle: time.Second})
 		f, err := os.Create(filepath.Join(w.dir, "a.wasm"))
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestSlowCopy(t *testing.T) {
 		w.want("a.wasm", false)
 	})
 	t.Run("content", func(t *testing.T) {
-		w := start(t, t.TempDir(), Options{Settle: 150 * time.Millisecond, Whole: isWhole})
+		w := start(t, t.TempDir(), Options{Settle: time.Second, Whole: isWhole})
 		w.write("a.wasm", whole[:4])
 		pause(t, w)
 		w.write("a.wasm", whole)
