@@ -63,6 +63,12 @@ func storeAndSettle(ctx context.Context, path string) error {
 	}
 	for _, endpoint := range []string{"hook", "telegram"} {
 		go func() {
+			if endpoint == "hook" {
+				if err := s.Ahead(ctx, endpoint, 10); err != nil {
+					errs <- err
+					return
+				}
+			}
 			for {
 				if err := sendSome(ctx, s, endpoint); err != nil {
 					errs <- err
