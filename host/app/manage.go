@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -311,38 +312,48 @@ func InstallPlugin(s Streams, path string, o InstallOptions) error {
 
 // replaceFile writes beside the target and renames, so that nobody sees half a file. Others may read it, as the service may
 // run under another user.
-func replaceFile(target string, b []byte) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(target), ".install-*")
+func replaceFile(target string, b []byte) error { return replaceWith(target, b, 0o644, true) }
+
+// replaceWith is replaceFile with a mode, of which the umask takes its part unless it is exact.
+func replaceWith(target string, b []byte, mode fs.FileMode, exact bool) (err error) {
+	name := filepath.Join(filepath.Dir(target), ".install-"+rand.Text())
+	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(tmp.Name())
+			_ = os.Remove(name)
 		}
 	}()
 	_, err = tmp.Write(b)
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	if err = os.Chmod(tmp.Name(), 0o644); err != nil {
-		return err
+	if exact {
+		if err = os.Chmod(name, mode); err != nil {
+			return err
+		}
 	}
-	return os.Rename(tmp.Name(), target)
+	return os.Rename(name, target)
 }
 
-// writeOut writes a file that a user named, at once, and makes its folder.
+// writeOut writes a file that a user named, at once, and makes its folder. A file that is there keeps its mode. What is no plain
+// file (a link, a pipe, a terminal, /dev/stdout) is written through: to replace it would take it away from others.
 func writeOut(file string, b []byte) error {
-	switch info, err := os.Stat(file); {
-	case err == nil && info.IsDir():
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		return usage("%s is a folder: name a file in it", file)
-	case err == nil && !info.Mode().IsRegular(): // a pipe, a terminal
-		return os.WriteFile(file, b, 0o644)
+	}
+	switch info, err := os.Lstat(file); {
+	case err == nil && !info.Mode().IsRegular():
+		return os.WriteFile(file, b, 0o666)
+	case err == nil:
+		return replaceWith(file, b, info.Mode().Perm(), true)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return replaceFile(file, b)
+	return replaceWith(file, b, 0o666, false)
 }
 
 // RemovePlugin takes a plug-in out of the folder and forgets it with its grants. Endpoints that use it have to go first.
