@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -60,9 +62,16 @@ endpoints that are sandboxed WebAssembly modules.`,
 	root.SetErr(s.Err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		text, _, number := strings.Cut(err.Error(), ": strconv.") // how Go reads a number tells users nothing
-		if number {
-			text += ": a whole number is wanted"
+		text, _, _ := strings.Cut(err.Error(), ": strconv.") // how Go reads a number tells users nothing
+		if bad, ok := errors.AsType[*strconv.NumError](err); ok {
+			switch {
+			case bad.Func == "ParseBool":
+				text += ": true or false is wanted"
+			case errors.Is(bad, strconv.ErrRange):
+				text += ": it is too large"
+			default:
+				text += ": a whole number is wanted"
+			}
 		}
 		return &app.UsageError{Err: fmt.Errorf("%s (%s --help shows the flags)", text, c.CommandPath())}
 	})
