@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,14 @@ func testFlags(c *cobra.Command, o *app.TestOptions) {
 	c.Flags().StringVar(&o.Code, "code", "", "the code that the last test message shows: it arrived; nothing is sent")
 	c.Flags().StringVar(&o.LogLevel, "log-level", "warn", "debug, info, warn or error")
 	_ = c.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// codeGiven refuses --code without a code: a message would be sent, which --code promises not to do.
+func codeGiven(c *cobra.Command, o *app.TestOptions) error {
+	if c.Flags().Changed("code") && strings.TrimSpace(o.Code) == "" {
+		return &app.UsageError{Err: errors.New("--code is empty: give the code that the last test message shows, or leave --code out to send another")}
+	}
+	return nil
 }
 
 const testHelp = `Each step is printed as it ends: its name, ok or failed, the time it took. Steps: config (the configuration and the plug-in),
@@ -36,6 +46,7 @@ sends a sample alert, marked as a test, to the endpoint's first recipient.
 
 ` + testHelp,
 		Example: "  tocsin endpoint test soc-bot\n  tocsin endpoint test hook --send --timeout 10s",
+		PreRunE: func(c *cobra.Command, _ []string) error { return codeGiven(c, &o) },
 		RunE:    func(c *cobra.Command, args []string) error { return app.TestEndpoint(c.Context(), o, args[0]) },
 	}
 	testFlags(c, &o)
@@ -52,6 +63,7 @@ then sends a sample alert that says of itself that it is a test: in its title, i
 
 ` + testHelp,
 		Example: "  tocsin recipient test soc-chat\n  tocsin recipient test soc-chat --sample 'host, ends' --format jsonl\n  tocsin recipient test teams --code 4821",
+		PreRunE: func(c *cobra.Command, _ []string) error { return codeGiven(c, &o) },
 		RunE:    func(c *cobra.Command, args []string) error { return app.TestRecipient(c.Context(), o, args[0]) },
 	}
 	testFlags(c, &o)
