@@ -83,6 +83,22 @@ func (c *confirmation) save() error {
 	return replaceFile(c.file, append(appendJSON(nil, c), '\n'))
 }
 
+// ready makes sure that a code can be recorded, before a message shows one: a record with a code is written beside, and removed.
+func (c *confirmation) ready() error {
+	dir := filepath.Dir(c.file)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	try := *c
+	try.Code, try.Sent = "0000", thisSecond()
+	f, err := os.CreateTemp(dir, ".try-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(appendJSON(nil, &try))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
 // back takes a code that somebody gives back, and tells whether it is the last test message's.
 func (c *confirmation) back(code string) (bool, error) {
 	if c.Code == "" || strings.Join(strings.Fields(code), "") != c.Code {
@@ -118,6 +134,9 @@ func newCode() (string, error) {
 
 func thisSecond() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
+// answerLimit is how long a person may take to type a code. --timeout is the service's: a message may take minutes to be shown.
+const answerLimit = 10 * time.Minute
+
 // asker asks a person one thing and gives the line that is typed; io.EOF for none.
 type asker func(ctx context.Context, question string) (string, error)
 
@@ -141,6 +160,7 @@ func (o *TestOptions) asker() asker {
 		}()
 		select {
 		case <-ctx.Done():
+			_, _ = fmt.Fprintln(o.Err)
 			return "", ctx.Err()
 		case a := <-done:
 			return a.line, a.err
@@ -148,7 +168,8 @@ func (o *TestOptions) asker() asker {
 	}
 }
 
-// confirm records that a test message was taken which shows s.code, and asks whoever started the test for that code.
+// confirm records that a test message was taken which shows s.code, and asks whoever started the test for that code. Without an
+// answer until answerLimit it stays open whether the message arrived.
 func (s *tester) confirm(ctx context.Context, c *confirmation, ask asker) error {
 	c.Code, c.Sent = s.code, thisSecond()
 	if err := c.save(); err != nil {
@@ -165,9 +186,11 @@ func (s *tester) confirm(ctx context.Context, c *confirmation, ask asker) error 
 		return nil
 	}
 	start, question := time.Now(), "The service does not tell whether the message arrived. The code that it shows (empty: nothing came): "
+	asking, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
 	for range 3 {
-		code, err := ask(ctx, question)
-		if errors.Is(err, io.EOF) {
+		code, err := ask(asking, question)
+		if errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			later()
 			return nil
 		}

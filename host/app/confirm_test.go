@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tocsin-net/tocsin/host/config"
@@ -124,6 +125,94 @@ func TestConfirm(t *testing.T) {
 	shows("")
 	if _, err := giveBack(code); err == nil || !strings.Contains(err.Error(), "is damaged: remove it") {
 		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+// TestConfirmReady sends no message whose code cannot be recorded.
+func TestConfirmReady(t *testing.T) {
+	fake := &msteams.Server{}
+	b := teamsRoom(t, fake)
+	known, err := readConfirmation(b.cfg, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(known.file)
+	for _, c := range []struct {
+		name, want string
+		spoil      func() error
+	}{
+		{"a damaged record", "is damaged: remove it", func() error {
+			return errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(known.file, []byte("{"), 0o600))
+		}},
+		{"a record that cannot be read", known.file, func() error { return os.MkdirAll(known.file, 0o700) }},
+		{"no folder", dir, func() error { return os.WriteFile(dir, nil, 0o600) }},
+		{"a folder that cannot be made", dir, func() error { return os.Symlink("nowhere", dir) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Dir(dir), 0o700), c.spoil()); err != nil {
+				t.Fatal(err)
+			}
+			out, err := b.try("ops", "")
+			if ExitCode(err) != ExitFailed || !strings.Contains(err.Error(), "nothing was sent, as its code cannot be recorded: ") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if n := len(fake.Taken()); n != 0 {
+				t.Errorf("%d cards were sent", n)
+			}
+		})
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := b.try("ops", ""); err != nil || len(fake.Taken()) != 1 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("%v, %v: the record alone is wanted", files, err)
+	}
+}
+
+// TestConfirmWaits has nobody answer at a terminal: the message stays unconfirmed, and a command that is stopped stops at once.
+func TestConfirmWaits(t *testing.T) {
+	for _, stop := range []bool{false, true} {
+		cfg := config.Default(t.TempDir())
+		cfg.Recipients = []config.Recipient{{Name: "ops", Endpoint: "teams"}}
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			o := TestOptions{Listing: Listing{Streams: Streams{Out: &out, Err: io.Discard}, Format: "jsonl"}}
+			w, err := o.writer(testColumns, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			known, err := readConfirmation(cfg, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &tester{target: &target{live: &live{secrets: egress.NewSecrets()}}, w: w, of: `recipient "ops"`, code: "4821"}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if stop {
+				time.AfterFunc(time.Minute, cancel)
+			}
+			start := time.Now()
+			err = s.confirm(ctx, known, func(ctx context.Context, _ string) (string, error) {
+				<-ctx.Done()
+				return "", ctx.Err()
+			})
+			took, want := time.Since(start), answerLimit
+			if stop {
+				want = time.Minute
+			}
+			if took != want || errors.Is(err, context.Canceled) != stop || !stop && err != nil || s.failed != nil {
+				t.Errorf("%v after %s, %v", err, took, s.failed)
+			}
+			if !stop && !strings.Contains(out.String(), `"step":"confirm","result":"skipped"`) {
+				t.Errorf("it prints %s", out.String())
+			}
+			if got, err := readConfirmation(cfg, 0); err != nil || got.Code != "4821" || !got.Confirmed.IsZero() {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
 	}
 }
 

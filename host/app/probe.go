@@ -145,21 +145,23 @@ func (o *TestOptions) run(ctx context.Context, cfg *config.Config, of string, ep
 	s := &tester{target: t, x: x, w: w, of: of, limit: o.Timeout}
 	s.row(testRow{Step: stepConfig, Detail: fmt.Sprintf("%s %s", t.endpoint.TypeName, t.typ.Manifest().Version)}, time.Since(start))
 	s.probe(limited)
-	confirm := o.Send && t.typ.Manifest().Features.Confirm
-	if confirm {
-		if s.code, err = newCode(); err != nil {
-			return err
-		}
-	}
+	var known *confirmation // nil: no confirmation is wanted
 	if o.Send && s.failed == nil && limited.Err() == nil {
+		if t.typ.Manifest().Features.Confirm {
+			if known, err = readConfirmation(cfg, rc); err == nil {
+				err = known.ready() // a message whose code is recorded nowhere can never be confirmed
+			}
+			if err != nil {
+				return fmt.Errorf("nothing was sent, as its code cannot be recorded: %w", err)
+			}
+			if s.code, err = newCode(); err != nil {
+				return err
+			}
+		}
 		s.send(limited, sample.Alert)
 	}
-	if confirm && s.posted {
-		c, err := readConfirmation(cfg, rc)
-		if err == nil {
-			err = s.confirm(ctx, c, o.asker()) // a person may take more time than a service
-		}
-		if err != nil && ctx.Err() == nil {
+	if known != nil && s.posted {
+		if err := s.confirm(ctx, known, o.asker()); err != nil && ctx.Err() == nil { // a person may take more time than a service
 			return err
 		}
 	}

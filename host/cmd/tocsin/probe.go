@@ -33,7 +33,7 @@ const testHelp = `Each step is printed as it ends: its name, ok or failed, the t
 dns, connect, tls, auth (does the service know us?), permission (may we write there?), payload (can the alert be put into a
 request that the service takes?), post (was it taken?), and start for a script. The one that fails is named with what to do.
 Some services take every message and show it later, if at all. For these a test message shows a code of four digits, and the step confirm
-asks for it: type it in, or give it to the same command with --code. What is known is recorded, for tocsin recipient list and show.
+asks for it: type it in within ten minutes, or give it to the same command with --code. What is known is recorded, for tocsin recipient list and show.
 It works beside a running service and leaves nothing in its ledger. Exit codes: 0 all well, 2 the configuration is wrong, 4 a step
 failed, 1 stopped or something else.`
 
