@@ -270,12 +270,23 @@ func (s *Store) nextFresh(endpoint string) (since int64, ok bool) {
 // n = 0 what nobody came for is queued again as if it had never been leased.
 func (s *Store) Ahead(ctx context.Context, endpoint string, n int) error {
 	s.mu.Lock()
+	was := s.ahead[endpoint] > 0
 	if n > 0 {
 		s.ahead[endpoint] = n
 	} else {
 		delete(s.ahead, endpoint)
 	}
-	left := n <= 0 && len(s.ready[endpoint]) > 0
+	s.mu.Unlock()
+	if n > 0 {
+		return nil
+	}
+	if was { // wait for a transaction that knew of it
+		if err := s.doFresh(ctx, "lease from", 1, func(*tx) error { return nil }); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	left := len(s.ready[endpoint]) > 0
 	s.mu.Unlock()
 	if !left {
 		return nil
@@ -455,7 +466,7 @@ func (t *tx) recoverFresh(now int64, reason string) error {
 	}{
 		{`INSERT INTO attempt (delivery, n, at, took, state, status, ambiguous, reason)
 			SELECT d.id, d.attempts + 1, h.at, max(0, ?1 - h.at) * 1000, 0, 0, 1, ?2` + leased, []any{now, reason}},
-		{`UPDATE delivery SET state = 0, attempts = attempts + 1, ambiguous = 1, changed = ?1, reason = ?2
+		{`UPDATE delivery SET state = 0, attempts = attempts + 1, base = base + 1, ambiguous = 1, changed = ?1, reason = ?2
 			WHERE id IN (SELECT d.id` + leased + `)`, []any{now, reason}},
 		{`UPDATE delivery SET state = 0 WHERE id IN (` + sqlFreshIDs + `)`, nil},
 		{`DELETE FROM fresh`, nil},

@@ -173,6 +173,38 @@ func TestAhead(t *testing.T) {
 	consistent(t, s)
 }
 
+// meanwhile is a context that does something once it is asked whether it has ended.
+type meanwhile struct {
+	context.Context
+	do func()
+}
+
+func (m *meanwhile) Err() error {
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return m.Context.Err()
+}
+
+// What is leased ahead while Lease is on its way to the writer goes first, since it is older.
+func TestAheadOrder(t *testing.T) {
+	s, _ := fresh(t)
+	ok(t, s.Ahead(t.Context(), "hook", 1))
+	ctx := &meanwhile{t.Context(), func() {
+		stored(t, s, "a")
+		stored(t, s, "b")
+	}}
+	for _, want := range []string{"a", "b"} {
+		ds, err := s.Lease(ctx, "hook", 1)
+		ok(t, err)
+		if got := texts(t, ds); got != want {
+			t.Errorf("leased %q, want %q", got, want)
+		}
+	}
+	consistent(t, s)
+}
+
 // What was leased for nobody when the outbox is closed was never sent.
 func TestAheadIsClosed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "o.db")

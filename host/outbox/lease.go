@@ -59,7 +59,10 @@ func (s *Store) Lease(ctx context.Context, endpoint string, max int) ([]alert.De
 	var out []alert.Delivery
 	err := s.doFresh(ctx, "lease from", max, func(t *tx) error {
 		out = nil
-		if s.onHold(endpoint) {
+		s.mu.Lock()
+		older := len(s.ready[endpoint]) > 0 // leased ahead since this call looked
+		s.mu.Unlock()
+		if older || s.onHold(endpoint) {
 			return nil
 		}
 		e := s.endpointOf(t, endpoint)
@@ -330,13 +333,19 @@ func (s *Store) park(t *tx, w *dueRow, id alert.ID, batch []alert.Delivery, now 
 // Next tells when the endpoint's first waiting delivery may be sent, a hold taken into account; ok is false if none
 // waits. The time may lie in the past.
 func (s *Store) Next(ctx context.Context, endpoint string) (due time.Time, ok bool, err error) {
+	inMemory := func() (int64, bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.nextFresh(endpoint)
+	}
+	since, fresh := inMemory() // before the indexes and after: meanwhile what waits may go from one to the other
 	var ms sql.NullInt64
 	if err := s.next.QueryRowContext(ctx, endpoint).Scan(&ms); err != nil {
 		return time.Time{}, false, s.explain("read", err)
 	}
-	s.mu.Lock()
-	since, fresh := s.nextFresh(endpoint)
-	s.mu.Unlock()
+	if now, ok := inMemory(); ok && (!fresh || now < since) {
+		since, fresh = now, true
+	}
 	switch {
 	case !ms.Valid && !fresh:
 		return time.Time{}, false, nil
@@ -355,7 +364,8 @@ func (s *Store) Next(ctx context.Context, endpoint string) (due time.Time, ok bo
 }
 
 // recover queues again what a dead process had leased. Nobody knows whether those attempts succeeded, so they stay
-// counted and a later success is marked as a possible duplicate.
+// in the ledger and a later success is marked as a possible duplicate. They are no fault of the service: the wait after the next
+// failure does not grow by them, nor does the number of the attempt that the plug-in is told.
 func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
 	const reason = "tocsin ended during this attempt"
 	// A file that may not be written is opened for reading by SQLite, which would tell only at the first alert. This is the
@@ -393,7 +403,7 @@ func (s *Store) recover(ctx context.Context, c *sql.Conn) error {
 			{`INSERT INTO tally (recipient, state, n) SELECT recipient, 0, n FROM tally WHERE state = 1
 				ON CONFLICT (recipient, state) DO UPDATE SET n = n + excluded.n`, nil},
 			{`UPDATE tally SET n = 0 WHERE state = 1`, nil},
-			{`UPDATE delivery SET state = 0, ambiguous = 1, changed = ?1, reason = ?2
+			{`UPDATE delivery SET state = 0, base = base + 1, ambiguous = 1, changed = ?1, reason = ?2
 				WHERE id IN (SELECT id FROM delivery INDEXED BY leased WHERE state = 1)`, []any{now, reason}},
 			{"COMMIT", nil},
 		} {

@@ -464,8 +464,8 @@ func TestLeasesOfDeadProcess(t *testing.T) {
 		t.Errorf("a lease of the dead process was settled: %v", err)
 	}
 	again := lease1(t, s, "hook")
-	if again.ID != d.ID || again.Attempt != 2 {
-		t.Errorf("leased %v attempt %d, want %v attempt 2", again.ID, again.Attempt, d.ID)
+	if again.ID != d.ID || again.Attempt != 1 {
+		t.Errorf("leased %v attempt %d, want %v attempt 1", again.ID, again.Attempt, d.ID)
 	}
 	settle(t, s, alert.Settlement{Delivery: again.ID, State: alert.Delivered})
 	got, err := s.Show(t.Context(), d.ID)

@@ -55,7 +55,7 @@ CREATE TABLE delivery (
 	since       INTEGER NOT NULL, -- created, or the last retry by hand
 	changed     INTEGER NOT NULL,
 	attempts    INTEGER NOT NULL,
-	base        INTEGER NOT NULL, -- attempts at the last retry by hand
+	base        INTEGER NOT NULL, -- attempts until the last retry by hand, and those that the end of tocsin cut off since
 	plain       INTEGER NOT NULL,
 	ambiguous   INTEGER NOT NULL,
 	reason      TEXT NOT NULL,

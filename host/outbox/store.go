@@ -389,7 +389,10 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.quit)
 		<-s.ended
-		if s.tx != nil && len(s.tx.fresh)+len(s.ready) > 0 {
+		s.mu.Lock()
+		ready := len(s.ready)
+		s.mu.Unlock()
+		if s.tx != nil && len(s.tx.fresh)+ready > 0 {
 			if err := s.transact(&op{classic: true, run: func(*tx) error { return nil }}); err != nil {
 				s.log.Warn("what waited in memory was not written back; the next start does it", "error", err)
 			}

@@ -148,6 +148,7 @@ var since = []struct {
 	{ABI{"endpoint", 1, 1}, "[syslog]", func(m *Manifest) bool { return m.Syslog != nil }},
 	{ABI{"endpoint", 1, 1}, "[ban]", func(m *Manifest) bool { return m.Ban != nil }},
 	{ABI{"endpoint", 1, 1}, "[message] pass_alerts", func(m *Manifest) bool { return m.Message.PassAlerts }},
+	{ABI{"endpoint", 1, 1}, "[features] confirm", func(m *Manifest) bool { return m.Features.Confirm }},
 	{ABI{"endpoint", 1, 1}, "[request]", func(m *Manifest) bool { return m.Request != nil }},
 }
 
@@ -157,7 +158,7 @@ func (m *Manifest) wantsNet(scheme string) bool {
 
 // loosely reads of a manifest what least looks at. Of the right form or not is for Parse to say, and all of it at once.
 func loosely(text []byte) (*Manifest, error) {
-	var head struct{ World, Net, Ban, Syslog, Message, Request any }
+	var head struct{ World, Net, Ban, Syslog, Message, Features, Request any }
 	if _, err := toml.Decode(string(text), &head); err != nil {
 		return nil, err
 	}
@@ -177,6 +178,9 @@ func loosely(text []byte) (*Manifest, error) {
 	}
 	if message, ok := head.Message.(map[string]any); ok {
 		m.Message.PassAlerts, _ = message["pass_alerts"].(bool)
+	}
+	if features, ok := head.Features.(map[string]any); ok {
+		m.Features.Confirm, _ = features["confirm"].(bool)
 	}
 	m.Request, _ = head.Request.(map[string]any)
 	return m, nil

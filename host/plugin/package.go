@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -229,7 +230,7 @@ func tomlProblems(where string, err error) []Problem {
 	}
 	var list []Problem
 	for _, m := range e.Mistakes {
-		list = append(list, Problem{Where: where, Line: m.Line, Field: m.Path, Message: m.Message})
+		list = append(list, Problem{Where: where, Line: m.Line, Field: strict.OneLine(cmp.Or(m.Path, m.Key)), Message: m.Message})
 	}
 	return list
 }

@@ -325,7 +325,8 @@ var placeholders = regexp.MustCompile("tocsin-secret-[0-9a-f]{32}")
 
 // secretless hides secrets and placeholders in a text.
 func (g *guestLog) secretless(text string) string {
-	return placeholders.ReplaceAllString(g.hide(text), "‹secret›")
+	text = g.hide(printable(g.hide(text))) // first those of several lines, then those with invisible characters between
+	return placeholders.ReplaceAllString(text, "‹secret›")
 }
 
 // shown is a guest's text as it may be shown: without secrets, in one line of at most n bytes.
@@ -376,7 +377,12 @@ func clean(s string, n int) string {
 	if len(s) > n {
 		s = s[:n] + "…"
 	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(printable(s))
+}
+
+// printable is text on one line without control characters and marks that nobody sees, which could stand in the middle of a secret.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
@@ -384,7 +390,7 @@ func clean(s string, n int) string {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(s, "\ufffd")))
+	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
 func firstLine(s string) string {

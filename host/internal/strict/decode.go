@@ -85,6 +85,9 @@ func Decode(file string, data []byte, v any) error {
 		line := 1 + strings.Count(string(data[:i]), "\n")
 		return &Error{File: file, Cut: true, Mistakes: []Mistake{{Line: line, Message: "this byte is not UTF-8 text; save the file as UTF-8"}}}
 	}
+	if line := tooDeep(data); line > 0 {
+		return &Error{File: file, Cut: true, Mistakes: []Mistake{{Line: line, Message: "values or keys are nested deeper than " + strconv.Itoa(maxDepth) + " here"}}}
+	}
 	tree := map[string]any{}
 	if _, err := toml.Decode(string(data), &tree); err != nil {
 		return &Error{File: file, Cut: true, Mistakes: []Mistake{syntax(err)}}
@@ -107,6 +110,41 @@ func invalidByte(data []byte) int {
 		i += n
 	}
 	return -1
+}
+
+// maxDepth is how deep values and the parts of keys may be nested. Reading takes the square of it in time and memory, in the library too.
+const maxDepth = 64
+
+// tooDeep gives the line on which a text, which may not be TOML, is nested deeper than maxDepth; 0 if it is nowhere.
+func tooDeep(data []byte) int {
+	s := scanner{doc: string(data), line: 1}
+	open, dots := 0, 0
+	for s.pos < len(s.doc) {
+		switch s.doc[s.pos] {
+		case '"', '\'':
+			s.quoted()
+			continue
+		case '#':
+			s.blank(false)
+			continue
+		case '[', '{':
+			open, dots = open+1, 0
+		case ']', '}':
+			open, dots = max(0, open-1), 0
+		case '.':
+			dots++
+		case '\n':
+			s.line++
+			dots = 0
+		case '=', ',':
+			dots = 0
+		}
+		if open > maxDepth || dots >= maxDepth {
+			return s.line
+		}
+		s.pos++
+	}
+	return 0
 }
 
 // position matches what the library puts in front of its messages.

@@ -2,7 +2,9 @@ package strict_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,4 +141,67 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDeep: a text that is nested deep is refused before it costs anything, and nothing that is not nested is.
+func TestDeep(t *testing.T) {
+	for name, text := range map[string]string{
+		"lists":          "# a ]\nx = " + strings.Repeat("[", 30000) + strings.Repeat("]", 30000),
+		"lists, open":    "a = 1\nx = " + strings.Repeat("[", 30000),
+		"tables":         "a = '''\n'''\nx = " + strings.Repeat("{a=", 10000) + "1" + strings.Repeat("}", 10000),
+		"a dotted key":   "\na" + strings.Repeat(".a", 10000) + " = 1",
+		"a quoted one":   "\n" + `"]"` + strings.Repeat(` . "a"`, 10000) + " = 1",
+		"a dotted table": "\n[a" + strings.Repeat(".a", 10000) + "]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var v map[string]any
+			var e *strict.Error
+			err := strict.Decode("f.toml", []byte(text), &v)
+			if !errors.As(err, &e) || !e.Cut || !strings.Contains(err.Error(), "nested deeper than 64") || name == "a dotted key" && e.Mistakes[0].Line != 2 {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	flat := "a = [" + strings.Repeat("[1.5, '[', \"{\\\"[\"], # [[[ '\n", 1000) + "]\n" + strings.Repeat("# a.b.c [\n", 100) + strings.Repeat("[[b.c.d.e]]\nf.g = {h = {i = [1.5]}}\n", 1000)
+	var v map[string]any
+	if err := strict.Decode("f.toml", []byte(flat), &v); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyLongKeys: keys whose places are long are read, though nobody can be told the line of each.
+func TestManyLongKeys(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[" + strings.Repeat("k", 60_000) + "]\n")
+	for i := range 8000 {
+		fmt.Fprintf(&b, "a%d=1\n", i)
+	}
+	var v map[string]any
+	if err := strict.Decode("f.toml", []byte(b.String()), &v); err != nil {
+		t.Error(err)
+	}
+	n := testing.AllocsPerRun(1, func() { strict.Scan("f.toml", []byte(b.String())) })
+	if at := strict.Scan("f.toml", []byte(b.String())).At(strings.Repeat("k", 60_000)); at != 1 || n > 200_000 {
+		t.Errorf("line %d, %v allocations", at, n)
+	}
+}
+
+// TestTwice: keys that differ by case are one.
+func TestTwice(t *testing.T) {
+	var v struct {
+		Recipient []struct{ Name string }
+		Zone      string
+	}
+	err := strict.Decode("f.toml", []byte("[[recipient]]\nname = 'a'\n[[Recipient]]\nname = 'b'\n"), &v)
+	if err == nil || !strings.Contains(err.Error(), `f.toml:1: recipient: is there twice, as "Recipient" too: write all of it as "Recipient"`) {
+		t.Errorf("got %v", err)
+	}
+	if at := strict.Scan("f.toml", []byte("a = 1\nZONE = 2\n")).At("zone"); at != 2 {
+		t.Errorf("line %d", at)
+	}
+	many := strings.Repeat("[[net]]\nx = 1\n", 5000)
+	var e *strict.Error
+	if err := strict.Decode("f.toml", []byte(many), &struct{ Net []struct{ Host string } }{}); !errors.As(err, &e) || len(e.Mistakes) != 100 {
+		t.Errorf("got %v", err)
+	}
 }

@@ -27,17 +27,31 @@ func (p *Problem) Error() string {
 type Document struct {
 	file  string
 	lines map[string]int // by path; of a table that is written in parts, the first
+	// folded are those with capitals, by their path in small letters.
+	folded map[string]int
 }
 
 // Scan reads where the keys of a valid TOML text stand.
 func Scan(file string, data []byte) *Document {
 	s := scanner{doc: string(data), line: 1, at: map[string][]int{}, lines: map[string]int{}, count: map[string]int{}}
 	s.scan()
-	return &Document{file: file, lines: s.lines}
+	d := &Document{file: file, lines: s.lines, folded: map[string]int{}}
+	for path, line := range s.lines {
+		if small := strings.ToLower(path); small != path && (d.folded[small] == 0 || line < d.folded[small]) {
+			d.folded[small] = line
+		}
+	}
+	return d
 }
 
 // At gives the line of a path, such as "net[1].host" or `outcomes."exit 0"`; 0 if it is not there.
-func (d *Document) At(path string) int { return d.lines[path] }
+// Case does not matter where no other key differs by it alone.
+func (d *Document) At(path string) int {
+	if n, ok := d.lines[path]; ok {
+		return n
+	}
+	return d.folded[strings.ToLower(path)]
+}
 
 // Line gives the line of a key; table names the list of tables it stands in and i which one, from 0. For a key that is not
 // there, or an empty one, it is the line of the table's header. 0 means unknown.

@@ -33,7 +33,13 @@ func (a at) member(k string) at {
 
 func (a at) entry(i int) at { return at{key: a.key, path: index(a.path, i)} }
 
+// maxMistakes is how many are told of one text. Nobody reads more at once.
+const maxMistakes = 100
+
 func (f *filler) bad(a at, message, meant string) {
+	if len(f.found) >= maxMistakes {
+		return
+	}
 	f.found = append(f.found, Mistake{Line: f.doc.At(a.path), Key: OneLine(a.key.String()), Path: a.path, Meant: meant, Message: OneLine(message)})
 }
 
@@ -95,8 +101,14 @@ func (f *filler) table(data any, v reflect.Value, a at) bool {
 		return f.wrong(a, wantTable, data)
 	}
 	fields := fieldsOf(v.Type())
+	taken := map[int]string{}
 	for _, k := range slices.Sorted(maps.Keys(tree)) {
 		if i := slices.IndexFunc(fields, func(s reflect.StructField) bool { return strings.EqualFold(keyOf(s), k) }); i >= 0 {
+			if other, ok := taken[i]; ok { // keys of TOML differ by case, ours do not
+				f.bad(a.member(k), fmt.Sprintf("is there twice, as %q too: write all of it as %q", other, keyOf(fields[i])), "")
+				continue
+			}
+			taken[i] = k
 			ok = f.fill(tree[k], v.FieldByIndex(fields[i].Index), a.member(k)) && ok
 			continue
 		}

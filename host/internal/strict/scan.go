@@ -23,7 +23,12 @@ type scanner struct {
 	at    map[string][]int // by dotted name
 	lines map[string]int   // by path, the first
 	count map[string]int   // of the tables in a list of tables, by the list's path
+	size  int              // of all names and paths that were noted, in bytes
 }
+
+// maxNotes bounds what is kept of names and paths, in bytes: long ones of many keys would take far more than the text. Where the rest
+// stands is not known then.
+const maxNotes = 8 << 20
 
 func (s *scanner) scan() {
 	var table at
@@ -69,12 +74,18 @@ func (s *scanner) header(k toml.Key, many bool) at {
 
 func (s *scanner) note(a at) {
 	name := a.key.String()
+	if s.size += len(name); s.size > maxNotes {
+		return
+	}
 	s.at[name] = append(s.at[name], s.line)
 	s.place(a.path)
 }
 
 func (s *scanner) place(path string) {
 	if _, ok := s.lines[path]; !ok {
+		if s.size += len(path); s.size > maxNotes {
+			return
+		}
 		s.lines[path] = s.line
 	}
 }

@@ -100,7 +100,8 @@ func (x *Index) Look(path string) (Seen, *plugin.Package, error) {
 	seen := Seen{Name: p.Manifest.Name, Version: p.Manifest.Version, World: p.Manifest.World, Hash: Hash(p.Hash)}
 	after, still := stampOf(path)
 	last := time.Unix(0, max(before.Mod, before.Changed))
-	if !ok || !still || before != after || now.Sub(last) < racy {
+	// Without a time of the last change of any kind (Windows) a version with the size and the time of the one before looks like it.
+	if !ok || !still || before != after || before.Changed == 0 || now.Sub(last) < racy {
 		x.Forget(path)
 		return seen, p, nil
 	}
