@@ -193,7 +193,7 @@ func TestMailAnswers(t *testing.T) {
 		"no-html":           {at: "END", times: 1, reply: smtpd.Reply{Code: 552, Text: "5.2.3 too large"}, state: ok, attempts: 2, mails: 1},
 		"small":             {s: smtpd.Server{MaxSize: 3000}, state: ok, attempts: 2, mails: 1},
 		"old":               {s: smtpd.Server{Without: []string{"PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8"}}, state: ok, attempts: 1, mails: 1},
-		"slow":              {at: "END", times: 1, reply: smtpd.Reply{Code: 250, Text: "2.0.0 at last", Wait: free}, state: ok, attempts: 1, mails: 1},
+		"slow":              {at: "END", times: 1, reply: smtpd.Reply{Code: 250, Text: "2.0.0 at last", Wait: free}, state: ok, mails: 1}, // or more, where it takes minutes until "busy" is through
 		"no-mail-server":    {at: "GREETING", reply: smtpd.Reply{Code: 302, Text: "elsewhere"}, state: waits, reason: "is it a mail server?"},
 		"international":     {s: smtpd.Server{Without: []string{"SMTPUTF8"}}, recipients: `"day@example.org", "nächte@example.org"`, state: ok, attempts: 1, reason: "not for nächte@example.org (553 5.6.7", mails: 1},
 		"untrusted":         {params: `tls = "tls"`, state: waits, reason: "certificate"},
@@ -242,7 +242,7 @@ func TestMailAnswers(t *testing.T) {
 				}
 			}
 			if r.State != c.state || broken != c.broken || !strings.Contains(r.Reason, c.reason) || c.reason == "" && r.Reason != "" ||
-				c.state != waits && r.Attempts != c.attempts || strings.Contains(r.Reason, "wrong-password") {
+				c.state != waits && c.attempts > 0 && r.Attempts != c.attempts || strings.Contains(r.Reason, "wrong-password") {
 				out = append(out, fmt.Sprintf("%s is %v after %d attempts, broken %v: %s", name, r.State, r.Attempts, broken, r.Reason))
 			}
 		}
@@ -256,7 +256,7 @@ func TestMailAnswers(t *testing.T) {
 	waitFor(t, "each delivery's end", func() bool { return len(wrong()) == 0 })
 	for name, c := range cases {
 		mails := c.s.Mails()
-		if len(mails) != c.mails {
+		if len(mails) != c.mails && (name != "slow" || len(mails) == 0) {
 			t.Errorf("%s has %d mails, want %d", name, len(mails), c.mails)
 		}
 		for _, m := range mails {

@@ -73,8 +73,14 @@ func spent(r *pdk.Reply) int64 {
 	if r.In.Response.Headers["x-ratelimit-remaining"] != "0" {
 		return 0
 	}
-	return milliseconds(r.In.Response.Headers["x-ratelimit-reset-after"])
+	if wait := milliseconds(r.In.Response.Headers["x-ratelimit-reset-after"]); wait <= maxSpent {
+		return wait
+	}
+	return 0 // no window is that long: it is not Discord's
 }
+
+// maxSpent is how long a window may be that a message has used up, in milliseconds.
+const maxSpent = 600_000
 
 // milliseconds reads seconds with a fraction; 0 if there are none.
 func milliseconds(s string) int64 {

@@ -70,7 +70,7 @@ func verdict(r *pdk.Reply) pdk.Verdict {
 			return r.Fail(c.outcome, c.hint)
 		}
 	}
-	if r.Status != 400 || strings.HasPrefix(id, "api.context.invalid_") && strings.Contains(strings.ToLower(r.Said), "channel") {
+	if r.Status == 403 || r.Status == 404 || strings.HasPrefix(id, "api.context.invalid_") && strings.Contains(strings.ToLower(r.Said), "channel") {
 		return r.Fail(pdk.Retry, channelHint)
 	}
 	return r.Fail(pdk.BadPayload, "")

@@ -68,8 +68,12 @@ func event(endpoint pdk.Params, d *pdk.Delivery, key string) []byte {
 	if a.Test {
 		level = pdk.Info
 	}
-	// What is affected: the victim if there is one, else whom the alert is about.
-	source := pdk.First(a.Victim, a.Name, a.IP, a.Hostname, a.Server, a.MAC, a.EntityValue, a.Interface, "tocsin")
+	// What is affected: the victim if there is one, else whom the alert is about. PagerDuty refuses an event without it, and names come
+	// from the network: one of nothing but marks that Line takes out is none.
+	source := "tocsin"
+	for _, s := range []string{a.Interface, a.EntityValue, a.MAC, a.Server, a.Hostname, a.IP, a.Name, a.Victim} {
+		source = pdk.First(pdk.Line(s), source)
+	}
 
 	o := pdk.NewObject(make([]byte, 0, 2048+len(d.Text)))
 	o.Tidy = func(s string) string { return pdk.TruncateBytes(pdk.Line(s), maxDetail) }

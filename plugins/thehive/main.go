@@ -35,7 +35,6 @@ const (
 var forbidden = map[string]pdk.Verdict{
 	noteOrg: {Outcome: pdk.Retry, Reason: "; check thehive_org, and that the user may make alerts there (" + maySend + ")"},
 	noteTag: {Outcome: pdk.Rejected, Reason: "; the user may not change alerts (manageAlert/update)"},
-	noteWho: {Outcome: pdk.EndpointBroken, Reason: "; the user needs the permission " + maySend},
 	"":      {Outcome: pdk.EndpointBroken, Reason: "; the user needs the permission " + maySend},
 }
 
@@ -168,7 +167,10 @@ func verdict(r *pdk.Reply) pdk.Verdict {
 	case r.Note == noteClose && (r.Status == 400 || r.Status == 403):
 		return r.Fail(pdk.Retry, "; the alert is marked as ended without a new status instead: check thehive_closed_status")
 	case r.Status == 403:
-		why := forbidden[r.Note]
+		why, ok := forbidden[r.Note]
+		if !ok {
+			why = forbidden[""]
+		}
 		return r.Fail(why.Outcome, why.Reason)
 	case r.Status == 404 && closing:
 		return pdk.Verdict{Outcome: pdk.Accepted, Reason: "the alert is gone from TheHive: there is nothing to close"}

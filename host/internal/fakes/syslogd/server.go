@@ -210,6 +210,13 @@ func (s *Server) accept() {
 			return
 		}
 		s.mu.Lock()
+		select {
+		case <-s.ended: // Close has closed those it saw
+			s.mu.Unlock()
+			_ = c.Close()
+			continue
+		default:
+		}
 		s.visits++
 		n := s.visits
 		s.conns[c] = true
