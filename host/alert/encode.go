@@ -234,6 +234,7 @@ const hexDigits = "0123456789abcdef"
 
 // appendString appends a JSON string (RFC 8259). What is no UTF-8 becomes U+FFFD; U+2028 and U+2029, which end a line in
 // JavaScript, are escaped. "->" and "<" stay as they are: they are for people, and what goes into HTML is escaped there.
+// pdk.AppendJSONString says the same with other escapes; these are the bytes that encoding/json wrote, which receivers had so far.
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	from := 0
